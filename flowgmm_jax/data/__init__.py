@@ -1,0 +1,1 @@
+"""Data sets, their labelled splits and the batches drawn from them."""

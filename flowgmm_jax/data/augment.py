@@ -1,0 +1,74 @@
+"""Random views of one example on the device, and dequantisation.
+
+A view is ``(key, x) -> x`` for one example, integer image (H, W, C) or float vector (D,), with a
+float32 result; it is mapped over a batch with one key an example.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+View = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def dequantize(key: jax.Array, x: jax.Array) -> jax.Array:
+    """Integer grey levels plus uniform noise in [0, 1), float32: a density of the result bounds
+    the probability of the integers (Theis et al. 2016, https://arxiv.org/abs/1511.01844, eq. 5)."""
+    return x.astype(jnp.float32) + jax.random.uniform(key, x.shape)
+
+
+def random_crop(key: jax.Array, image: jax.Array, pad: int) -> jax.Array:
+    """A window of the image's own size, anywhere within a border of ``pad`` zeros."""
+    padded = jnp.pad(image, ((pad, pad), (pad, pad), (0, 0)))
+    top, left = jax.random.randint(key, (2,), 0, 2 * pad + 1)
+    return jax.lax.dynamic_slice(padded, (top, left, 0), image.shape)
+
+
+def random_flip(key: jax.Array, image: jax.Array) -> jax.Array:
+    """Mirrored left to right, or not, with even odds."""
+    return jnp.where(jax.random.bernoulli(key), image[:, ::-1], image)
+
+
+def random_affine(
+    key: jax.Array, image: jax.Array, angle: float, scale: float, shear: float
+) -> jax.Array:
+    """A small rotation, zoom and shear about the centre, bilinear, rounded to grey levels.
+
+    Args:
+      key: a PRNG key.
+      image: (H, W, C), integers.
+      angle: largest rotation, in degrees.
+      scale: largest relative zoom, in or out.
+      shear: largest horizontal shear, in pixels a pixel.
+    """
+    height, width, _ = image.shape
+    rotation, zoom, slant = jax.random.uniform(key, (3,), minval=-1.0)
+    turn = rotation * jnp.deg2rad(angle)
+    cos, sin = jnp.cos(turn), jnp.sin(turn)
+    matrix = jnp.array([[cos, -sin], [sin, cos]]) @ jnp.array([[1.0, 0.0], [slant * shear, 1.0]])
+    matrix = matrix * jnp.exp(zoom * jnp.log1p(scale))
+    centre = jnp.array([(height - 1) / 2, (width - 1) / 2])
+    grid = jnp.stack(jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij"))
+    offsets = jnp.einsum("ij,jhw->ihw", matrix, grid - centre[:, None, None])
+    rows, columns = offsets + centre[:, None, None]
+
+    def warp(plane):
+        return jax.scipy.ndimage.map_coordinates(
+            plane.astype(jnp.float32), [rows, columns], order=1
+        )
+
+    warped = jax.vmap(warp, in_axes=-1, out_axes=-1)(image)
+    return jnp.round(warped).astype(image.dtype)
+
+
+def view(transforms: Sequence[View], levels: int) -> View:
+    """The transforms in order, then dequantisation where the data are integers (``levels`` > 0)."""
+
+    def apply(key, x):
+        *keys, key_noise = jax.random.split(key, len(transforms) + 1)
+        for transform, key_i in zip(transforms, keys, strict=True):
+            x = transform(key_i, x)
+        return dequantize(key_noise, x) if levels else x
+
+    return apply

@@ -1,0 +1,37 @@
+"""What every data set is: four arrays and a few facts about them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Info(NamedTuple):
+    """What a model must know about a data set before it sees an example.
+
+    Attributes:
+        shape: shape of one example, (H, W, C) for images and (D,) for vectors.
+        num_classes: number of classes K; labels are 0..K-1.
+        levels: number of grey levels of integer images, x in [0, levels); 0 for continuous vectors.
+    """
+
+    shape: tuple[int, ...]
+    num_classes: int
+    levels: int
+
+
+class Dataset(NamedTuple):
+    """A whole data set in memory.
+
+    Attributes:
+        x_train: uint8 (N, H, W, C) images or float32 (N, D) vectors.
+        y_train: int32 (N,), -1 where the label is unknown.
+        x_test: like `x_train`, (M, ...).
+        y_test: int32 (M,), every label known.
+        info: shape, classes and grey levels.
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    info: Info

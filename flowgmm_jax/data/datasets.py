@@ -1,0 +1,159 @@
+"""Every data set by its name."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from flowgmm_jax.data import digits, files, order, tfds, toy
+from flowgmm_jax.data.base import Dataset, Info
+from flowgmm_jax.errors import InputError
+
+
+class Source(NamedTuple):
+    """How to get a data set, from the fields of `config.data`.
+
+    Attributes:
+        info: its facts, without decoding the examples.
+        load: the whole set.
+        load_test: its test examples, if they can be had without the training examples.
+    """
+
+    info: Callable[[ConfigDict], Info]
+    load: Callable[[ConfigDict], Dataset]
+    load_test: Callable[[ConfigDict], tuple[np.ndarray, np.ndarray]] | None = None
+
+
+_TOY = Source(
+    info=lambda data: toy.info(data.name),
+    load=lambda data: toy.load(data.name, data.split_seed),
+)
+_TFDS = Source(
+    info=lambda data: tfds.INFO[data.name],
+    load=lambda data: tfds.load(data.name, data.data_dir),
+    load_test=lambda data: tfds.load_split(data.name, "test", data.data_dir),
+)
+SOURCES = {
+    **dict.fromkeys(toy.SETS, _TOY),
+    "digits": Source(info=lambda data: digits.INFO, load=lambda data: digits.load()),
+    **dict.fromkeys(tfds.INFO, _TFDS),
+    "npz": Source(
+        info=lambda data: files.npz_info(data.data_dir),
+        load=lambda data: files.load_npz(data.data_dir),
+    ),
+    "folder": Source(
+        info=lambda data: files.folder_info(data.data_dir),
+        load=lambda data: files.load_folder(data.data_dir),
+    ),
+}
+
+
+def info(data: ConfigDict) -> Info:
+    """Facts about the configured data set, without decoding its examples.
+
+    Args:
+        data: `config.data`, with `name` and `data_dir`. If its `shape`, `num_classes` and `levels`
+            are filled in, as in the config of a run, nothing is looked up.
+
+    Raises:
+        InputError: unknown name, or a user's own data that cannot be read.
+        FileNotFoundError: a user's own data that is not there.
+    """
+    if data.get("shape"):
+        return Info(tuple(data.shape), data.num_classes, data.levels)
+    return _source(data).info(data)
+
+
+def load(data: ConfigDict) -> Dataset:
+    """Loads the configured data set.
+
+    MNIST and FashionMNIST come in their original order, however they are stored.
+
+    Args:
+        data: `config.data`, with `name`, `data_dir` and `split_seed` (of the generated sets).
+
+    Raises:
+        InputError: unknown name, or data that cannot be read or fails `check`.
+        FileNotFoundError: data that is not there; the message says how to get it.
+    """
+    dataset = _source(data).load(data)
+    check(dataset, _description(data))
+    if data.name in order.NAMES:
+        original = order.original_order(data.name, dataset.x_train)
+        if original is not None:
+            dataset = dataset._replace(
+                x_train=dataset.x_train[original], y_train=dataset.y_train[original]
+            )
+    return dataset
+
+
+def load_test(data: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
+    """Loads the test examples alone: all that out-of-domain evaluation needs.
+
+    Args:
+        data: `config.data`, as for `load`.
+
+    Returns:
+        x (M, ...) and int32 y (M,), as in `Dataset`.
+
+    Raises:
+        InputError, FileNotFoundError: as for `load`.
+    """
+    source = _source(data)
+    if source.load_test is None:
+        dataset = load(data)
+        return dataset.x_test, dataset.y_test
+    x, y = source.load_test(data)
+    _check_examples(_description(data), "test", x, y, source.info(data), lowest_label=0)
+    return x, y
+
+
+def check(dataset: Dataset, source: str = "dataset") -> None:
+    """Checks that a data set is what `Dataset` promises.
+
+    Args:
+        dataset: the data set.
+        source: where it came from, for the message.
+
+    Raises:
+        InputError: a wrong shape, type, grey level or label, in one line.
+    """
+    _check_examples(source, "train", dataset.x_train, dataset.y_train, dataset.info, -1)
+    _check_examples(source, "test", dataset.x_test, dataset.y_test, dataset.info, 0)
+
+
+def _source(data: ConfigDict) -> Source:
+    if data.name not in SOURCES:
+        raise InputError(
+            f"config.data.name={data.name!r} is unknown; expected one of {', '.join(SOURCES)}"
+        )
+    return SOURCES[data.name]
+
+
+def _description(data: ConfigDict) -> str:
+    return f"{data.name} {data.data_dir}".rstrip()
+
+
+def _check_examples(
+    source: str, split: str, x: np.ndarray, y: np.ndarray, info: Info, lowest_label: int
+) -> None:
+    dtype = np.dtype(np.uint8 if info.levels else np.float32)
+    if x.dtype != dtype or x.shape[1:] != info.shape or not len(x):
+        expected = ", ".join(map(str, info.shape))
+        raise InputError(
+            f"{source}: x_{split} is {x.dtype} {x.shape}; expected {dtype} (N, {expected})"
+        )
+    if info.levels and x.max() >= info.levels:
+        raise InputError(
+            f"{source}: x_{split} has grey level {x.max()}; expected 0..{info.levels - 1}"
+        )
+    if not info.levels and not np.isfinite(x).all():
+        raise InputError(f"{source}: x_{split} has values that are not finite")
+    if y.dtype != np.int32 or y.shape != (len(x),):
+        raise InputError(f"{source}: y_{split} is {y.dtype} {y.shape}; expected int32 ({len(x)},)")
+    if y.min() < lowest_label or y.max() >= info.num_classes:
+        raise InputError(
+            f"{source}: y_{split} has labels {y.min()}..{y.max()}; "
+            f"expected {lowest_label}..{info.num_classes - 1}"
+        )

@@ -1,0 +1,155 @@
+"""Which training examples are labelled, unlabelled, and held out for validation.
+
+A split depends on the images and `split_seed`, never on the seed of the training or on the
+order in which a source happens to store the images.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from flowgmm_jax.data import content, order, toy
+from flowgmm_jax.data.base import Dataset
+from flowgmm_jax.errors import InputError
+
+ALL_LABELS = -1
+PUBLISHED_LABELS = 0
+
+
+class Split(NamedTuple):
+    """Indices into the training examples: int64, sorted.
+
+    Attributes:
+        labeled: examples whose labels may be used.
+        unlabeled: examples whose labels may not be used; those of `labeled` too if all are.
+        validation: examples in neither of the above.
+    """
+
+    labeled: np.ndarray
+    unlabeled: np.ndarray
+    validation: np.ndarray
+
+
+def make_split(dataset: Dataset, data: ConfigDict) -> Split:
+    """Splits the training examples as configured.
+
+    The labelled examples are, in this order of precedence,
+
+    - those of `split_file`, a .npz file of `labeled_indices` and `unlabeled_indices`, which
+      count in the original order of the source;
+    - for `num_labels` = -1, all whose label is known; the unlabelled ones are then these and
+      those whose label is not known;
+    - for `num_labels` = 0, the published number of a two-dimensional set;
+    - `num_labels` of them, as many of each class, chosen by content and `split_seed`.
+
+    The validation examples are `validation` others, as many of each class, chosen by content.
+
+    Args:
+        dataset: the data set, as `datasets.load` gives it.
+        data: `config.data`, with `name`, `num_labels`, `split_file`, `split_seed` and
+            `validation`.
+
+    Raises:
+        InputError: the configured numbers or the split file do not fit the data set.
+        FileNotFoundError: there is no such split file.
+    """
+    everything = np.arange(len(dataset.y_train))
+    if data.split_file:
+        labeled, unlabeled = _read_split_file(dataset, data)
+        validation = _choose_validation(dataset, data, taken=labeled)
+    elif data.num_labels == PUBLISHED_LABELS and data.name in toy.SETS:
+        labeled = toy.labeled_indices(data.name, data.split_seed)
+        unlabeled = np.setdiff1d(everything, labeled)
+        validation = _choose_validation(dataset, data, taken=labeled)
+    elif data.num_labels == ALL_LABELS:
+        validation = _choose_validation(dataset, data, taken=everything[:0])
+        labeled = np.setdiff1d(np.flatnonzero(dataset.y_train >= 0), validation)
+        unlabeled = everything
+    else:
+        validation = _choose_validation(dataset, data, taken=everything[:0])
+        labeled = _choose_labeled(dataset, data, taken=validation)
+        unlabeled = np.setdiff1d(everything, labeled)
+    return Split(labeled, np.setdiff1d(unlabeled, validation), validation)
+
+
+def _choose_validation(dataset: Dataset, data: ConfigDict, taken: np.ndarray) -> np.ndarray:
+    if data.validation < 0:
+        raise InputError(f"config.data.validation={data.validation}; expected 0 or more examples")
+    return content.choose(
+        dataset.x_train,
+        _without_labels(dataset.y_train, taken),
+        content.balanced_counts(data.validation, dataset.info.num_classes),
+        salt="validation",
+        purpose=f"config.data.validation={data.validation}",
+    )
+
+
+def _choose_labeled(dataset: Dataset, data: ConfigDict, taken: np.ndarray) -> np.ndarray:
+    num_classes = dataset.info.num_classes
+    if data.num_labels < num_classes:
+        raise InputError(
+            f"config.data.num_labels={data.num_labels}; expected at least one for each of the "
+            f"{num_classes} classes, or {ALL_LABELS} for all"
+        )
+    return content.choose(
+        dataset.x_train,
+        _without_labels(dataset.y_train, taken),
+        content.balanced_counts(data.num_labels, num_classes),
+        salt=f"labeled {data.split_seed}",
+        purpose=f"config.data.num_labels={data.num_labels}",
+    )
+
+
+def _without_labels(y: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Marks the labels of examples that are taken already as unknown."""
+    y = y.copy()
+    y[taken] = -1
+    return y
+
+
+def _read_split_file(dataset: Dataset, data: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
+    field = f"config.data.split_file={data.split_file!r}"
+    path = Path(data.split_file).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"{field}: no such file")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            labeled, unlabeled = arrays["labeled_indices"], arrays["unlabeled_indices"]
+    except Exception as error:  # a damaged archive can raise almost anything
+        raise InputError(
+            f"{field}: expected a .npz file of labeled_indices and unlabeled_indices ({error})"
+        ) from error
+    size = len(dataset.y_train)
+    for name, indices in (("labeled_indices", labeled), ("unlabeled_indices", unlabeled)):
+        _check_indices(f"{field}: {name}", indices, size)
+    if shared := np.intersect1d(labeled, unlabeled).size:
+        raise InputError(f"{field}: {shared} examples are both labelled and unlabelled")
+    if data.num_labels > 0 and data.num_labels != len(labeled):
+        raise InputError(
+            f"{field} has {len(labeled)} labelled examples, but "
+            f"config.data.num_labels={data.num_labels}"
+        )
+    if data.name in order.NAMES:
+        original = order.original_order(data.name, dataset.x_train)
+        if original is None:
+            raise InputError(
+                f"{field} counts in the original order of {data.name}, but these images are not "
+                "the original ones: use num_labels and split_seed instead"
+            )
+        labeled, unlabeled = original[labeled], original[unlabeled]
+    if unknown := np.count_nonzero(dataset.y_train[labeled] < 0):
+        raise InputError(f"{field}: the label of {unknown} of the labeled_indices is not known")
+    return np.sort(labeled).astype(np.int64), np.sort(unlabeled).astype(np.int64)
+
+
+def _check_indices(field: str, indices: np.ndarray, size: int) -> None:
+    if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):
+        raise InputError(f"{field} is {indices.dtype} {indices.shape}; expected integers (N,)")
+    if indices.size and not 0 <= indices.min() <= indices.max() < size:
+        raise InputError(
+            f"{field} has {indices.min()}..{indices.max()}; expected indices 0..{size - 1}"
+        )
+    if len(np.unique(indices)) < len(indices):
+        raise InputError(f"{field} has repeated indices")

@@ -1,0 +1,149 @@
+"""Sets prepared by tensorflow-datasets, read from their files without TensorFlow.
+
+The files alone are read, whatever version they are: the official builders insist on their own
+version, retry the network, and cannot know a set such as notMNIST that has no builder.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from flowgmm_jax.data import cache
+from flowgmm_jax.data.base import Dataset, Info
+from flowgmm_jax.errors import InputError
+
+INFO = {
+    "mnist": Info((28, 28, 1), 10, 256),
+    "fashion_mnist": Info((28, 28, 1), 10, 256),
+    "cifar10": Info((32, 32, 3), 10, 256),
+    "svhn_cropped": Info((32, 32, 3), 10, 256),
+    "notmnist": Info((28, 28, 1), 10, 256),
+}
+TEST_ONLY = ("notmnist",)
+
+_READ_AT_ONCE = 1000
+
+
+def load(name: str, data_dir: str) -> Dataset:
+    """Loads the training and test split of a prepared set.
+
+    Args:
+        name: a key of `INFO`.
+        data_dir: folder of prepared sets; empty means `default_data_dir()`.
+
+    Returns:
+        uint8 images and int32 labels, in the order of the files.
+
+    Raises:
+        FileNotFoundError: the set is not prepared in `data_dir`.
+        InputError: the set has no training split, or its files cannot be read.
+    """
+    if name in TEST_ONLY:
+        raise InputError(
+            f"config.data.name={name!r} has only a test split, for out-of-domain evaluation: "
+            "train on another set"
+        )
+    train, test = (load_split(name, split, data_dir) for split in ("train", "test"))
+    return Dataset(*train, *test, INFO[name])
+
+
+def load_split(name: str, split: str, data_dir: str) -> cache.Examples:
+    """Loads one split of a prepared set, from the cache of decoded arrays if possible.
+
+    Args:
+        name: a key of `INFO`.
+        split: "train" or "test".
+        data_dir: folder of prepared sets; empty means `default_data_dir()`.
+
+    Returns:
+        uint8 images (N, H, W, C) and int32 labels (N,), in the order of the files.
+
+    Raises:
+        FileNotFoundError: the split is not prepared in `data_dir`.
+        InputError: its files cannot be read.
+    """
+    root = Path(data_dir).expanduser() if data_dir else default_data_dir()
+    records = _find_records(name, split, root)
+    version = records[0].parent
+    return cache.cached(
+        f"{name}-{version.name}-{split}",
+        [version / "dataset_info.json", version / "features.json", *records],
+        lambda: _decode(name, split, records),
+    )
+
+
+def default_data_dir() -> Path:
+    """Where tensorflow-datasets keeps its sets: `$TFDS_DATA_DIR`, or `~/tensorflow_datasets`."""
+    return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def _find_records(name: str, split: str, root: Path) -> list[Path]:
+    """The record files of a split in the newest version that has any."""
+    pattern = f"{name}-{split}.array_record-*"
+    versions = [path.parent for path in root.glob(f"{name}/*.*.*/dataset_info.json")]
+    for version in sorted(versions, key=_version_number, reverse=True):
+        if (version / "features.json").exists() and (records := sorted(version.glob(pattern))):
+            return records
+    found = [str(path.relative_to(root)) for path in sorted(root.glob(f"{name}/*/*"))]
+    raise FileNotFoundError(
+        f"{root}: no prepared {name} {split} split; expected {name}/<version>/{pattern} with "
+        f"dataset_info.json and features.json, found {', '.join(found) or 'nothing'}; "
+        + _how_to_prepare(name, root)
+    )
+
+
+def _version_number(folder: Path) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdigit() else -1 for part in folder.name.split("."))
+
+
+def _how_to_prepare(name: str, root: Path) -> str:
+    if name in TEST_ONLY:
+        return "tensorflow-datasets has no builder for it: copy prepared files there"
+    return (
+        'prepare it with: pip install "flowgmm_jax[prepare]" && '
+        f"python -m flowgmm_jax.data.prepare {name} --data_dir={root}"
+    )
+
+
+def _decode(name: str, split: str, records: list[Path]) -> cache.Examples:
+    import tensorflow_datasets as tfds
+
+    try:
+        with _quiet():
+            builder = tfds.builder_from_directory(records[0].parent)
+            source = builder.as_data_source(split=split)
+            images, labels = [], []
+            for start in tqdm(
+                range(0, len(source), _READ_AT_ONCE),
+                desc=f"decoding {name} {split}",
+                unit=" images",
+                unit_scale=_READ_AT_ONCE,
+                disable=None,
+            ):
+                stop = min(start + _READ_AT_ONCE, len(source))
+                for example in source.__getitems__(list(range(start, stop))):
+                    images.append(example["image"])
+                    labels.append(example["label"])
+            return np.stack(images), np.array(labels, np.int32)
+    except Exception as error:  # the readers' errors have no common type
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(
+            f"{', '.join(map(str, records))}: cannot be read, damaged or incomplete ({reason})"
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hides what tensorflow-datasets logs as errors although it only concerns speed."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,140 @@
+"""Four two-dimensional sets with a handful of labels: figures of what the method does."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from flowgmm_jax.data.base import Dataset, Info
+from flowgmm_jax.errors import InputError
+
+NUM_POINTS = 1000
+
+# Independent random streams of one seed.
+_TRAIN, _TEST, _LABELS = range(3)
+
+
+class ToySet(NamedTuple):
+    """A set made of modes (arcs, rings, Gaussians, arms), each part of one class.
+
+    Attributes:
+        generate: (generator, N) -> points float (N, 2) and their modes int (N,). The points of
+            a mode come in order along its curve, where it has one.
+        class_of_mode: the class of each mode.
+        labels_of_mode: the published number of labels, shared among the modes.
+    """
+
+    generate: Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
+    class_of_mode: tuple[int, ...]
+    labels_of_mode: tuple[int, ...]
+
+
+def info(name: str) -> Info:
+    """Facts about one of the sets in `SETS`."""
+    return Info(shape=(2,), num_classes=max(SETS[name].class_of_mode) + 1, levels=0)
+
+
+def load(name: str, seed: int) -> Dataset:
+    """Generates 1000 training points and 1000 fresh test points.
+
+    Args:
+        name: a key of `SETS`.
+        seed: non-negative; the same seed gives the same points.
+
+    Returns:
+        float32 points (1000, 2) and int32 labels, every label known.
+
+    Raises:
+        InputError: a negative seed.
+    """
+    if seed < 0:
+        raise InputError(f"config.data.split_seed={seed}; expected 0 or more")
+    x_train, mode_train = _generate(name, seed, _TRAIN)
+    x_test, mode_test = _generate(name, seed, _TEST)
+    classes = np.array(SETS[name].class_of_mode, np.int32)
+    return Dataset(
+        x_train.astype(np.float32),
+        classes[mode_train],
+        x_test.astype(np.float32),
+        classes[mode_test],
+        info(name),
+    )
+
+
+def labeled_indices(name: str, seed: int) -> np.ndarray:
+    """Chooses the published number of labelled training points, spread over every mode.
+
+    With so few labels a purely random choice often leaves a mode or half an arm without any,
+    and the figure then shows luck. So the labels of a mode are evenly spaced along it, and
+    the seed decides where they begin.
+
+    Args:
+        name: a key of `SETS`.
+        seed: the seed of the points; it also decides which of them are labelled.
+
+    Returns:
+        int64 sorted indices into the training points.
+    """
+    _, mode = _generate(name, seed, _TRAIN)
+    generator = np.random.default_rng([seed, _LABELS])
+    chosen = []
+    for index, count in enumerate(SETS[name].labels_of_mode):
+        members = np.flatnonzero(mode == index)
+        position = (np.arange(count) + generator.random()) / count
+        chosen.append(members[(position * len(members)).astype(np.int64)])
+    return np.sort(np.concatenate(chosen))
+
+
+def _generate(name: str, seed: int, stream: int) -> tuple[np.ndarray, np.ndarray]:
+    return SETS[name].generate(np.random.default_rng([seed, stream]), NUM_POINTS)
+
+
+# scikit-learn takes over a second to import, hence only where it is used.
+
+
+def _moons(generator: np.random.Generator, num_points: int) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.datasets import make_moons
+
+    state = int(generator.integers(2**31))
+    return make_moons(num_points, shuffle=False, noise=0.05, random_state=state)
+
+
+def _circles(generator: np.random.Generator, num_points: int) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.datasets import make_circles
+
+    state = int(generator.integers(2**31))
+    return make_circles(num_points, shuffle=False, noise=0.05, factor=0.4, random_state=state)
+
+
+def _eight_gaussians(
+    generator: np.random.Generator, num_points: int
+) -> tuple[np.ndarray, np.ndarray]:
+    mode = np.repeat(np.arange(8), num_points // 8)
+    centres = 2.8 * _directions(2 * np.pi * mode / 8)
+    return centres + 0.35 * generator.normal(size=centres.shape), mode
+
+
+def _pinwheel(generator: np.random.Generator, num_points: int) -> tuple[np.ndarray, np.ndarray]:
+    arms, points_of_arm = 5, num_points // 5
+    mode = np.repeat(np.arange(arms), points_of_arm)
+    radius = np.sort(generator.normal(1.0, 0.3, size=(arms, points_of_arm)), axis=1).ravel()
+    width = generator.normal(0.0, 0.1, size=radius.shape)
+    turn = 2 * np.pi * mode / arms + 0.25 * np.exp(radius)
+    along, across = _directions(turn), _directions(turn + np.pi / 2)
+    return 2 * (radius[:, None] * along + width[:, None] * across), mode
+
+
+def _directions(angle: np.ndarray) -> np.ndarray:
+    return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+
+
+SETS = {
+    "moons": ToySet(_moons, class_of_mode=(0, 1), labels_of_mode=(5, 5)),
+    "circles": ToySet(_circles, class_of_mode=(0, 1), labels_of_mode=(4, 7)),
+    "eight_gaussians": ToySet(
+        _eight_gaussians,
+        class_of_mode=(0, 0, 0, 1, 1, 1, 2, 2),
+        labels_of_mode=(3, 2, 2, 3, 2, 2, 3, 2),
+    ),
+    "pinwheel": ToySet(_pinwheel, class_of_mode=(0, 1, 2, 3, 4), labels_of_mode=(3, 3, 3, 2, 2)),
+}
