@@ -1,0 +1,52 @@
+"""Where flow and prior meet: the density of data, log p(x, y) = log p_Z(f(x), y) + log|det df/dx|.
+
+``params`` is ``{"flow": parameters of the flow, "prior": GMM}``.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowgmm_jax import gmm
+from flowgmm_jax.flows.bijector import Bijector, Event, Params
+
+
+def flatten(latents: Event) -> jax.Array:
+    """A latent event, an array or nested pairs of arrays (B, ...), as one array (B, D)."""
+    leaves = jax.tree.leaves(latents)
+    return jnp.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=-1)
+
+
+def unflatten(z: jax.Array, like: Event) -> Event:
+    """The inverse of ``flatten``; ``like`` gives shapes, with any batch size."""
+    leaves, structure = jax.tree.flatten(like)
+    ends = np.cumsum([math.prod(leaf.shape[1:]) for leaf in leaves])
+    parts = jnp.split(z, ends[:-1], axis=-1)
+    shaped = [p.reshape(len(z), *leaf.shape[1:]) for p, leaf in zip(parts, leaves, strict=True)]
+    return jax.tree.unflatten(structure, shaped)
+
+
+def encode(flow: Bijector, params: Params, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Latents z (B, D) of x (B, ...), and the log-determinant (B,)."""
+    latents, log_det = flow.forward(params["flow"], x)
+    return flatten(latents), log_det
+
+
+def decode(flow: Bijector, params: Params, z: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Data x (B, *shape) of latents z (B, D)."""
+    x = jax.ShapeDtypeStruct((len(z), *shape), z.dtype)
+    like, _ = jax.eval_shape(flow.forward, params["flow"], x)
+    return flow.inverse(params["flow"], unflatten(z, like))[0]
+
+
+def class_log_density(flow: Bijector, params: Params, x: jax.Array) -> jax.Array:
+    """log p(x_b, y = k) in nats, (B, K)."""
+    z, log_det = encode(flow, params, x)
+    return gmm.joint(params["prior"], z) + log_det[:, None]
+
+
+def bits_per_dim(log_density: jax.Array, dimension: int) -> jax.Array:
+    """Nats of log p(x), (B,), as bits for each of ``dimension`` dimensions: -log p / (D log 2)."""
+    return -log_density / (dimension * jnp.log(2.0))

@@ -1,0 +1,123 @@
+"""Affine coupling (RealNVP section 3.2) over three partitions of an event.
+
+    kept, changed = split(x),     z = merge(kept, changed * exp(s) + t),     (s, t) = net(kept),
+    log |det dz/dx| = sum s.
+
+The inverse needs no inverse of the net: changed = (z_changed - t) * exp(-s).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from flowgmm_jax.flows.bijector import Bijector, sum_event
+
+
+class Partition(NamedTuple):
+    """A division of an event into a kept and a changed part; parity 0 or 1 swaps the two.
+
+    ``parity`` may be traced: it is data, so that steps of both parities share one program.
+
+    Attributes:
+      split: ``(x, parity) -> (kept, changed)``.
+      merge: ``(kept, changed, parity) -> x``.
+      only_changed: ``(a, parity) -> a``, zero where a masked array has no changed entries.
+    """
+
+    split: Callable
+    merge: Callable
+    only_changed: Callable
+
+
+def _checkerboard_mask(x: jax.Array, parity) -> jax.Array:
+    """Booleans (1, H, W, 1), true where a pixel is kept."""
+    _, h, w, _ = x.shape
+    rows, columns = jnp.arange(h)[:, None], jnp.arange(w)[None, :]
+    return ((rows + columns + parity) % 2 == 0)[None, :, :, None]
+
+
+# Pixels of one colour of a checkerboard are kept; both parts have the whole image's shape, zero
+# where they have no entries, because convolutions need the geometry. Events (B, H, W, C).
+checkerboard = Partition(
+    split=lambda x, parity: (
+        jnp.where(_checkerboard_mask(x, parity), x, 0),
+        jnp.where(_checkerboard_mask(x, parity), 0, x),
+    ),
+    merge=lambda kept, changed, parity: kept + changed,
+    only_changed=lambda a, parity: jnp.where(_checkerboard_mask(a, parity), 0, a),
+)
+
+
+def _split_halves(x: jax.Array, parity) -> tuple[jax.Array, jax.Array]:
+    if x.shape[-1] % 2:
+        raise ValueError(
+            f"the channel partition needs an even number of channels, found {x.shape[-1]}"
+        )
+    first, second = jnp.split(x, 2, axis=-1)
+    swap = jnp.asarray(parity, bool)
+    return jnp.where(swap, second, first), jnp.where(swap, first, second)
+
+
+def _merge_halves(kept: jax.Array, changed: jax.Array, parity) -> jax.Array:
+    swap = jnp.asarray(parity, bool)
+    first, second = jnp.where(swap, changed, kept), jnp.where(swap, kept, changed)
+    return jnp.concatenate([first, second], axis=-1)
+
+
+# Half of the channels is kept. Events (B, H, W, C) or (B, D) with an even last axis.
+channel = Partition(_split_halves, _merge_halves, only_changed=lambda a, parity: a)
+
+
+def _half_mask(x: jax.Array, parity) -> jax.Array:
+    """Booleans (1, D), true where an entry is kept; D may be odd."""
+    return ((jnp.arange(x.shape[-1]) * 2 < x.shape[-1]) != jnp.asarray(parity, bool))[None]
+
+
+# Half of the entries of a vector is kept; both parts have D entries, so D may be odd.
+half = Partition(
+    split=lambda x, parity: (
+        jnp.where(_half_mask(x, parity), x, 0),
+        jnp.where(_half_mask(x, parity), 0, x),
+    ),
+    merge=lambda kept, changed, parity: kept + changed,
+    only_changed=lambda a, parity: jnp.where(_half_mask(a, parity), 0, a),
+)
+
+
+def affine_coupling(
+    net: Callable[[int], nn.Module], partition: Partition, parity: int | jax.Array = 0
+) -> Bijector:
+    """One affine coupling layer (RealNVP eqs. 7-8).
+
+    Args:
+      net: ``(features) -> module``; the module maps the kept part to ``(log_scale, shift)``, each
+        shaped like it with ``features`` channels, with a bounded log_scale (see ``nets``).
+      partition: ``checkerboard``, ``channel`` or ``half``.
+      parity: 0 or 1, which part is kept; may be traced.
+    """
+
+    def init(key, x):
+        kept, _ = partition.split(x, parity)
+        return net(kept.shape[-1]).init(key, kept)["params"]
+
+    def scale_and_shift(params, kept):
+        log_scale, shift = net(kept.shape[-1]).apply({"params": params}, kept)
+        # A net may compute in bfloat16; the event and its log-determinant keep their precision.
+        return (partition.only_changed(a.astype(kept.dtype), parity) for a in (log_scale, shift))
+
+    def forward(params, x):
+        kept, changed = partition.split(x, parity)
+        log_scale, shift = scale_and_shift(params, kept)
+        z = partition.merge(kept, changed * jnp.exp(log_scale) + shift, parity)
+        return z, sum_event(log_scale)
+
+    def inverse(params, z):
+        kept, changed = partition.split(z, parity)
+        log_scale, shift = scale_and_shift(params, kept)
+        x = partition.merge(kept, (changed - shift) * jnp.exp(-log_scale), parity)
+        return x, -sum_event(log_scale)
+
+    return Bijector(init, forward, inverse)

@@ -1,0 +1,120 @@
+"""Conditioners: the networks (log_scale, shift) = net(kept) inside a coupling, as Flax modules.
+
+They are stateless (no batch norm: a density must be the same function in training and test). Their
+log-scale is bounded and their last layer starts at zero, so that a new flow is near the identity
+and never yields inf. ``dtype`` is the precision of the hidden layers; the outputs are computed in
+the precision of the parameters.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from flowgmm_jax.flows.conv import same_convolution
+
+
+class ScaleAndShift(nn.Module):
+    """The zero-initialised last layer, on the last axis: (..., W) -> two arrays (..., features).
+
+    log_scale = bound * tanh(rescale) * tanh(raw), with a learned rescale for every channel, lies in
+    (-bound, bound).
+    """
+
+    features: int
+    bound: float
+
+    @nn.compact
+    def __call__(self, h: jax.Array) -> tuple[jax.Array, jax.Array]:
+        h = h.astype(jnp.promote_types(h.dtype, jnp.float32))
+        h = nn.Dense(2 * self.features, kernel_init=nn.initializers.zeros)(h)
+        raw, shift = jnp.split(h, 2, axis=-1)
+        rescale = self.param("rescale", nn.initializers.ones, (self.features,))
+        return self.bound * jnp.tanh(rescale) * jnp.tanh(raw), shift
+
+
+class MLP(nn.Module):
+    """Fully connected: (B, D) -> two arrays (B, features)."""
+
+    features: int
+    hidden: tuple[int, ...]
+    bound: float = 2.0
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        for width in self.hidden:
+            x = nn.silu(nn.Dense(width, dtype=self.dtype)(x))
+        return ScaleAndShift(self.features, self.bound)(x)
+
+
+class Conv3x3(nn.Module):
+    """A 3x3 convolution, with weight normalisation (Salimans & Kingma 2016) unless switched off."""
+
+    features: int
+    weight_norm: bool = True
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (3, 3, x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        if self.weight_norm:
+            scale = self.param("scale", nn.initializers.ones, (self.features,))
+            norm = jnp.sqrt(jnp.sum(jnp.square(kernel), axis=(0, 1, 2)) + 1e-12)
+            kernel = kernel * (scale / norm)
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return same_convolution(x, kernel) + bias
+
+
+class ResNet(nn.Module):
+    """The paper's residual network: (B, H, W, C) -> two arrays (B, H, W, features).
+
+    The input is concatenated with its negative, so that the first rectifier loses nothing; the
+    output is the sum of a 1x1 projection of every block (RealNVP's skip connections). Layer norm
+    over the channels stands where the authors have batch norm.
+    """
+
+    features: int
+    width: int
+    blocks: int
+    bound: float = 2.0
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def normalised(h):
+            return nn.relu(nn.LayerNorm(dtype=self.dtype)(h))
+
+        h = nn.relu(jnp.concatenate([x, -x], axis=-1))
+        h = Conv3x3(self.width, dtype=self.dtype)(h)
+        skip = nn.Dense(self.width, dtype=self.dtype)(h)
+        for _ in range(self.blocks):
+            update = Conv3x3(self.width, dtype=self.dtype)(normalised(h))
+            h = h + Conv3x3(self.width, dtype=self.dtype)(normalised(update))
+            skip = skip + nn.Dense(self.width, dtype=self.dtype)(h)
+        return ScaleAndShift(self.features, self.bound)(normalised(skip))
+
+
+class ConvNet(nn.Module):
+    """A small network for Glow: 3x3, 1x1, 3x3 convolutions with layer norm, then the last layer.
+
+    (B, H, W, C) -> two arrays (B, H, W, features).
+    """
+
+    features: int
+    width: int
+    bound: float = 2.0
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        h = Conv3x3(self.width, weight_norm=False, dtype=self.dtype)(x)
+        h = nn.relu(nn.LayerNorm(dtype=self.dtype)(h))
+        h = nn.Dense(self.width, dtype=self.dtype)(h)
+        h = nn.relu(nn.LayerNorm(dtype=self.dtype)(h))
+        h = Conv3x3(self.width, weight_norm=False, dtype=self.dtype)(h)
+        h = nn.relu(nn.LayerNorm(dtype=self.dtype)(h))
+        return ScaleAndShift(self.features, self.bound)(h)
