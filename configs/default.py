@@ -1,0 +1,63 @@
+"""What every experiment has; the other files override it. Not an experiment itself."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.seed = 0  # of parameters, batches, noise and views; never of the labelled set
+
+    config.data = ConfigDict()
+    config.data.name = ""  # see flowgmm_jax/data/datasets.py
+    config.data.data_dir = ""  # of tensorflow-datasets; the file or folder of a user's own data
+    config.data.num_labels = 0  # in all, as many a class; -1: all; 0: as published (2-D sets)
+    config.data.split_file = ""  # .npz with labeled_indices, unlabeled_indices
+    config.data.split_seed = 0  # which labelled set of num_labels
+    config.data.validation = 0  # training examples held out
+    config.data.shape = ()  # these three are filled in from the data
+    config.data.num_classes = 0
+    config.data.levels = 0
+
+    config.flow = ConfigDict()  # name, and the arguments of that constructor in flowgmm_jax/flows
+
+    config.prior = ConfigDict()
+    config.prior.means = "random"  # random, constant, split, circle, data, latents
+    config.prior.radius = 1.0
+    config.prior.trainable = ()  # some of means, log_scale, log_weights
+    config.prior.learning_rate = 1e-2  # of what is trainable
+
+    config.loss = ConfigDict()  # flowgmm_jax/models/flowgmm.py says what each does
+    config.loss.labeled = "class_conditional"  # or cross_entropy
+    config.loss.labeled_weight = 1.0
+    config.loss.marginal_weight = 1.0
+    config.loss.consistency = "likelihood"  # or cross_entropy
+    config.loss.consistency_weight = 0.0
+    config.loss.ramp_steps = 0
+    config.loss.confidence = 0.0
+
+    config.augment = ConfigDict()  # images only
+    config.augment.crop = 0  # pixels of padding for random crops
+    config.augment.flip = False
+    config.augment.affine = ()  # largest (angle in degrees, relative zoom, shear)
+
+    config.optimizer = ConfigDict()
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.schedule = "cosine"  # or constant
+    config.optimizer.warmup_steps = 100
+    config.optimizer.weight_decay = 0.0
+    config.optimizer.clip_norm = 100.0
+    config.optimizer.ema_decay = 0.999
+
+    config.train = ConfigDict()
+    config.train.steps = 1000
+    config.train.batch_labeled = 32  # over all devices
+    config.train.batch_unlabeled = 32
+    config.train.steps_per_call = 10  # steps between two looks at the clock and at signals
+    config.train.log_every = 100
+    config.train.eval_every = 0  # 0: at the end only
+    config.train.checkpoint_every = 1000
+
+    config.poster = ConfigDict()  # what the poster reports, for the table at the end
+    config.poster.row = ""
+    config.poster.accuracy = 0.0
+    return config

@@ -1,0 +1,87 @@
+"""What train.py and eval.py share: flags, and errors as one line."""
+
+import difflib
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict
+
+from flowgmm_jax.errors import InputError
+from flowgmm_jax.training.signals import Stopped
+
+BAD_INPUT = 2
+
+
+def load_config(spec: str) -> ConfigDict:
+    """The config of ``FILE.py`` or ``FILE.py:ARGUMENT``, as the --config flag reads it.
+
+    Raises:
+      InputError: when there is no such file.
+    """
+    path, _, argument = spec.partition(":")
+    if not Path(path).is_file():
+        raise InputError(f"--config={path} does not exist: expected a file like configs/digits.py")
+    module_spec = importlib.util.spec_from_file_location("config", path)
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    return module.get_config(argument) if argument else module.get_config()
+
+
+def name_of(spec: str) -> str:
+    """The name of an experiment: configs/mnist_1k.py:published is mnist_1k_published."""
+    path, _, argument = spec.partition(":")
+    return Path(path).stem + (f"_{argument}" if argument else "")
+
+
+def check_overrides(config: ConfigDict, arguments: Sequence[str]) -> None:
+    """Raises InputError, with the known fields, for a ``--config.FIELD=`` of an unknown field."""
+    for argument in arguments:
+        name = argument.lstrip("-").partition("=")[0]
+        if not argument.startswith("-") or not name.startswith("config."):
+            continue
+        section = config
+        for field in name.split(".")[1:]:
+            if not isinstance(section, ConfigDict) or field not in section:
+                known = sorted(section) if isinstance(section, ConfigDict) else []
+                guess = difflib.get_close_matches(field, known, 1)
+                hint = f"did you mean {guess[0]}? " if guess else ""
+                raise InputError(f"{name} is no field: {hint}expected one of {', '.join(known)}")
+            section = section[field]
+
+
+def run(main: Callable, default_config: str = "") -> None:
+    """Parses flags and calls ``main(argv)``; bad input ends the program with one line.
+
+    Args:
+      main: the program.
+      default_config: of the --config flag, where the program has one.
+    """
+
+    def parse(argv: list[str]) -> list[str]:
+        if default_config:
+            values = [a.partition("=")[2] for a in argv if a.startswith(("--config=", "-config="))]
+            check_overrides(load_config(values[-1] if values else default_config), argv)
+        return flags.FLAGS(argv)
+
+    def guarded(argv):
+        logging.set_verbosity(logging.WARNING)  # orbax tells every save at length
+        try:
+            return main(argv)
+        except (InputError, FloatingPointError, OSError) as error:
+            sys.exit(_fail(error))
+        except Stopped as stopped:
+            print(stopped, file=sys.stderr)
+            sys.exit(stopped.exit_code)
+
+    try:
+        app.run(guarded, flags_parser=parse)
+    except InputError as error:
+        sys.exit(_fail(error))
+
+
+def _fail(error: Exception) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return BAD_INPUT

@@ -1,0 +1,1 @@
+"""Models: values of pure functions that the trainer and the evaluator run."""

@@ -1,0 +1,73 @@
+"""From a config to a model."""
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from flowgmm_jax import flows
+from flowgmm_jax.data import datasets
+from flowgmm_jax.errors import InputError
+from flowgmm_jax.flows.bijector import Bijector
+from flowgmm_jax.models.base import Model
+from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
+
+IMAGE_FLOWS = {"image_realnvp": flows.image_realnvp, "glow": flows.glow}
+VECTOR_FLOWS = {"vector_realnvp": flows.vector_realnvp}
+
+
+def _call(function, section: str, fields: dict):
+    """Calls with config fields; a field that does not fit is named, with the ones that do."""
+    known = (
+        function._fields
+        if hasattr(function, "_fields")
+        else (function.__code__.co_varnames[: function.__code__.co_argcount])
+    )
+    for name in fields:
+        if name not in known:
+            raise InputError(
+                f"config.{section}.{name} is not a field of {function.__name__}, "
+                f"expected one of {', '.join(known)}"
+            )
+    return function(**fields)
+
+
+def build_flow(config: ConfigDict, info: datasets.Info) -> Bijector:
+    """The flow of ``config.flow``: its ``name``, and the arguments of the constructor so named.
+
+    Raises:
+      InputError: for an unknown name, an unknown argument, or a flow that does not fit the data.
+    """
+    fields = dict(config.flow)
+    name = fields.pop("name")
+    known = VECTOR_FLOWS if len(info.shape) == 1 else IMAGE_FLOWS
+    if name not in known:
+        raise InputError(
+            f"config.flow.name is {name!r}, expected one of {', '.join(known)} "
+            f"for examples of shape {info.shape}"
+        )
+    if fields.get("dtype"):
+        fields["dtype"] = jnp.dtype(fields["dtype"])
+    if len(info.shape) == 3:
+        fields["levels"] = info.levels
+    return _call(known[name], "flow", fields)
+
+
+def build(config: ConfigDict) -> Model:
+    """The model that a config describes; nothing is computed and no example is read.
+
+    Args:
+      config: a config as in ``configs/``.
+
+    Returns:
+      A Model of pure functions.
+
+    Raises:
+      InputError: for a field that is unknown or out of range; the message names it.
+    """
+    info = datasets.info(config.data)
+    return flowgmm(
+        build_flow(config, info),
+        info.shape,
+        info.num_classes,
+        _call(Prior, "prior", {k: v for k, v in config.prior.items() if k in Prior._fields}),
+        _call(Loss, "loss", dict(config.loss)),
+    )

@@ -1,0 +1,147 @@
+"""FlowGMM: a flow with a Gaussian-mixture prior, one component a class (the poster)."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from flowgmm_jax import density, gmm, losses
+from flowgmm_jax.data.sampling import Batch
+from flowgmm_jax.errors import InputError
+from flowgmm_jax.flows.bijector import Bijector
+from flowgmm_jax.models.base import Model
+
+
+class Prior(NamedTuple):
+    """How the mixture starts: see ``gmm.place_means``."""
+
+    means: str
+    radius: float
+
+
+class Loss(NamedTuple):
+    """The objective, a weighted sum of means over the batch, in nats.
+
+    Attributes:
+      labeled: "class_conditional", -log p(x | y) (poster, "Loss"), or "cross_entropy",
+        -log p(y | x) (the authors' image experiments).
+      labeled_weight: weight of the labelled term.
+      marginal_weight: weight of -log p(x). With class_conditional it is taken over the unlabelled
+        examples alone, as in the poster, since log p(x | y) is the likelihood of the labelled ones;
+        with cross_entropy over the whole batch: log p(x) + log p(y | x) = log p(x, y).
+      consistency: how the student view is drawn to the teacher view's label: "likelihood",
+        -log p(x' | y'') (poster, "Consistency Loss Term"), or "cross_entropy", -log p(y'' | x').
+      consistency_weight: its weight; 0 leaves the teacher view out.
+      ramp_steps: steps over which that weight rises linearly from 0.
+      confidence: teacher views with a smaller largest posterior are left out; 0 takes all.
+    """
+
+    labeled: str
+    labeled_weight: float
+    marginal_weight: float
+    consistency: str
+    consistency_weight: float
+    ramp_steps: int
+    confidence: float
+
+
+def _labeled_term(kind: str, joint, y, prior):
+    """The term of ``Loss.labeled`` or ``Loss.consistency``, (B,)."""
+    if kind == "cross_entropy":
+        return losses.cross_entropy(joint, y)
+    return losses.class_conditional_nll(joint, y, gmm.log_class_weights(prior))
+
+
+def flowgmm(
+    flow: Bijector, shape: tuple[int, ...], num_classes: int, prior: Prior, loss: Loss
+) -> Model:
+    """The model of the poster.
+
+    Args:
+      flow: data (B, *shape) to latents.
+      shape: of one example.
+      num_classes: K.
+      prior: how the mixture starts.
+      loss: the objective.
+
+    Returns:
+      A Model whose params are ``{"flow": ..., "prior": gmm.GMM}``.
+
+    Raises:
+      InputError: for an unknown kind of loss or prior; from the model's functions, for examples
+        that do not have ``shape``.
+    """
+    for field, kind, kinds in (
+        ("labeled", loss.labeled, ("class_conditional", "cross_entropy")),
+        ("consistency", loss.consistency, ("likelihood", "cross_entropy")),
+        ("means", prior.means, tuple(gmm.PLACEMENTS)),
+    ):
+        if kind not in kinds:
+            section = "prior" if field == "means" else "loss"
+            raise InputError(
+                f"config.{section}.{field} is {kind!r}, expected one of {', '.join(kinds)}"
+            )
+
+    def events(x):
+        """Examples as the flow takes them; integer images at the centres of their bins."""
+        x = jnp.asarray(x)
+        if x.shape[1:] != shape:
+            expected = ", ".join(map(str, shape))
+            raise InputError(f"x has shape {x.shape}, expected (batch, {expected})")
+        return x + jnp.float32(0.5) if jnp.issubdtype(x.dtype, jnp.integer) else x
+
+    def init(key, x, y):
+        x = events(x)
+        key_flow, key_means = jax.random.split(key)
+        params = flow.init(key_flow, x)
+        z, _ = density.encode(flow, {"flow": params}, x)
+        means = gmm.place_means(prior.means, key_means, z, y, x, num_classes, prior.radius)
+        return {"flow": params, "prior": gmm.with_means(means)}
+
+    def class_log_density(params, x):
+        return density.class_log_density(flow, params, events(x))
+
+    def log_density(params, x):
+        return jax.nn.logsumexp(class_log_density(params, x), axis=-1)
+
+    def encode(params, x):
+        return density.encode(flow, params, events(x))[0]
+
+    def decode(params, z):
+        return density.decode(flow, params, z, shape)
+
+    def sample(params, key, labels, temperature=1.0):
+        return decode(params, gmm.sample(params["prior"], key, labels, temperature))
+
+    def objective(params, batch: Batch, key, step):
+        del key  # the density is deterministic; models with latent noise need it
+        num_labeled = len(batch.y)
+        joint = class_log_density(params, jnp.concatenate([batch.x_labeled, batch.x_unlabeled]))
+        joint_labeled, joint_unlabeled = joint[:num_labeled], joint[num_labeled:]
+
+        terms = {
+            "labeled": loss.labeled_weight
+            * _labeled_term(loss.labeled, joint_labeled, batch.y, params["prior"]).mean()
+        }
+        explained = joint if loss.labeled == "cross_entropy" else joint_unlabeled
+        if len(explained):
+            terms["marginal"] = loss.marginal_weight * losses.marginal_nll(explained).mean()
+        metrics = {}
+        if loss.consistency_weight and len(joint_unlabeled):
+            teacher = class_log_density(jax.lax.stop_gradient(params), batch.x_teacher)
+            y, probability = losses.pseudo_labels(teacher)
+            confident = probability >= loss.confidence
+            term = _labeled_term(loss.consistency, joint_unlabeled, y, params["prior"])
+            ramp = losses.linear_ramp(step, loss.ramp_steps)
+            terms["consistency"] = loss.consistency_weight * ramp * (confident * term).mean()
+            metrics["confident"] = confident.mean()
+
+        dimension = batch.x_labeled[0].size
+        metrics |= {f"loss_{name}": term for name, term in terms.items()}
+        metrics["accuracy"] = 100.0 * (joint_labeled.argmax(-1) == batch.y).mean()
+        metrics["bits_per_dim"] = density.bits_per_dim(
+            -losses.marginal_nll(joint).mean(), dimension
+        )
+        return sum(terms.values()), metrics
+
+    return Model(init, objective, class_log_density, log_density, encode, decode, sample)

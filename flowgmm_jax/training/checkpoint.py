@@ -1,0 +1,47 @@
+"""Checkpoints: orbax, asynchronous and atomic, one state without the device axis a step."""
+
+from pathlib import Path
+
+import jax
+import orbax.checkpoint as ocp
+
+from flowgmm_jax.errors import InputError
+from flowgmm_jax.training.step import TrainState
+
+
+def open_manager(workdir: Path, keep: int = 2) -> ocp.CheckpointManager:
+    """The manager of ``workdir/checkpoints``, which keeps the newest ``keep``."""
+    options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+    return ocp.CheckpointManager((workdir / "checkpoints").resolve(), options=options)
+
+
+def save(manager: ocp.CheckpointManager, state: TrainState) -> None:
+    """Begins to save; ``manager.wait_until_finished`` waits for the end."""
+    step = int(state.step)
+    if step not in manager.all_steps():
+        manager.save(step, args=ocp.args.StandardSave(state))
+
+
+def restore(manager: ocp.CheckpointManager, like: TrainState) -> TrainState | None:
+    """The newest checkpoint, or None where there is none.
+
+    Args:
+      manager: from ``open_manager``.
+      like: a state of the wanted structure, shapes and dtypes (``jax.eval_shape`` gives one).
+
+    Raises:
+      InputError: when the checkpoint cannot be read as such a state.
+    """
+    step = manager.latest_step()
+    if step is None:
+        return None
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    target = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=device), like)
+    try:
+        return manager.restore(step, args=ocp.args.StandardRestore(target))
+    except Exception as error:  # orbax raises whatever the storage layer raises
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"the checkpoint {manager.directory / str(step)} cannot be read as this config's "
+            f"state: {reason}"
+        ) from error

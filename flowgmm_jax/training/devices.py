@@ -1,0 +1,44 @@
+"""The only file that knows how many devices there are."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from flowgmm_jax.errors import InputError
+from flowgmm_jax.training.step import AXIS
+
+
+def check_divides(field: str, batch: int) -> None:
+    """Raises InputError, with the numbers, when the devices do not divide a batch evenly."""
+    if batch % jax.device_count():
+        raise InputError(
+            f"config.{field} is {batch}, which {jax.device_count()} devices do not divide evenly"
+        )
+
+
+def replicate(tree: Any) -> Any:
+    """A copy of every leaf on every local device, stacked along a new leading axis."""
+    local = jax.local_devices()
+    sharding = NamedSharding(Mesh(np.array(local), (AXIS,)), PartitionSpec(AXIS))
+
+    def put(leaf):
+        leaf = np.asarray(leaf)
+        return jax.device_put(np.broadcast_to(leaf, (len(local), *leaf.shape)), sharding)
+
+    return jax.tree.map(put, tree)
+
+
+def unreplicate(tree: Any) -> Any:
+    """The first device's copy of every leaf."""
+    return jax.tree.map(lambda leaf: leaf[0], tree)
+
+
+def map_train_steps(train_steps: Callable) -> Callable:
+    """Maps ``train_steps(state, pool, seed, count)`` over the devices and compiles it.
+
+    State and pool are replicated; the given state is consumed.
+    """
+    return jax.pmap(train_steps, axis_name=AXIS, in_axes=(0, 0, None, None), donate_argnums=(0,))

@@ -1,0 +1,63 @@
+"""A trained model from the directory of its run."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from flowgmm_jax.data import datasets
+from flowgmm_jax.errors import InputError
+from flowgmm_jax.models.base import Model
+from flowgmm_jax.models.build import build
+from flowgmm_jax.training import checkpoint
+from flowgmm_jax.training.optimizer import make_optimizer
+from flowgmm_jax.training.step import TrainState, init_state
+from flowgmm_jax.training.workdir import read_json
+
+
+def load_config(workdir: str | Path) -> ConfigDict:
+    """The config of the run in a directory.
+
+    Raises:
+      InputError: when there is no run.
+    """
+    return ConfigDict(read_json(Path(workdir) / "config.json"))
+
+
+def load_state(workdir: str | Path) -> tuple[Model, TrainState]:
+    """The model of a run, and its newest checkpoint.
+
+    Raises:
+      InputError: when there is no run or no checkpoint, or it cannot be read.
+    """
+    config = load_config(workdir)
+    model, tx = build(config), make_optimizer(config)
+    info = datasets.info(config.data)
+    dtype = jnp.uint8 if info.levels else jnp.float32
+    like = jax.eval_shape(
+        lambda key, x, y: init_state(model, tx, key, x, y),
+        jax.random.key(0),
+        jax.ShapeDtypeStruct((2, *info.shape), dtype),
+        jax.ShapeDtypeStruct((2,), jnp.int32),
+    )
+    manager = checkpoint.open_manager(Path(workdir))
+    state = checkpoint.restore(manager, like)
+    manager.close()
+    if state is None:
+        raise InputError(f"{Path(workdir) / 'checkpoints'} holds no checkpoint")
+    return model, state
+
+
+def load(workdir: str | Path) -> tuple[Model, Any]:
+    """A trained model and its parameters (the moving average of the last checkpoint).
+
+    Args:
+      workdir: directory that ``train.py`` wrote.
+
+    Raises:
+      InputError: when there is no run or no checkpoint, or it cannot be read.
+    """
+    model, state = load_state(workdir)
+    return model, state.ema_params

@@ -1,0 +1,28 @@
+"""Trains FlowGMM: python train.py [--config=configs/NAME.py] [--workdir=DIR] [--config.FIELD=VALUE]."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import flags
+from ml_collections import config_flags
+
+from flowgmm_jax import cli
+from flowgmm_jax.training import report
+from flowgmm_jax.training.trainer import train_and_evaluate
+
+DEFAULT = str(Path(__file__).parent / "configs" / "digits.py")
+CONFIG = config_flags.DEFINE_config_file("config", DEFAULT, "The experiment.", lock_config=True)
+WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run; default: runs/NAME.")
+
+
+def main(argv):
+    name = cli.name_of(config_flags.get_config_filename(flags.FLAGS["config"]))
+    workdir = Path(WORKDIR.value or Path("runs") / name)
+    result = train_and_evaluate(CONFIG.value, workdir)
+    report.print_result(name, workdir, CONFIG.value, result)
+
+
+if __name__ == "__main__":
+    cli.run(main, DEFAULT)
