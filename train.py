@@ -1,4 +1,7 @@
-"""Trains FlowGMM: python train.py [--config=configs/NAME.py] [--workdir=DIR] [--config.FIELD=VALUE]."""
+"""Trains a model.
+
+python train.py [--config=configs/NAME.py] [--workdir=DIR] [--config.FIELD=VALUE ...]
+"""
 
 import os
 from pathlib import Path
@@ -13,7 +16,7 @@ from flowgmm_jax.training import report
 from flowgmm_jax.training.trainer import train_and_evaluate
 
 DEFAULT = str(Path(__file__).parent / "configs" / "digits.py")
-CONFIG = config_flags.DEFINE_config_file("config", DEFAULT, "The experiment.", lock_config=True)
+CONFIG = cli.config_flag(DEFAULT)
 WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run; default: runs/NAME.")
 
 
@@ -25,4 +28,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    cli.run(main, DEFAULT)
+    cli.run(main)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from absl import app, flags, logging
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_flags
 
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.training.signals import Stopped
@@ -52,19 +52,29 @@ def check_overrides(config: ConfigDict, arguments: Sequence[str]) -> None:
             section = section[field]
 
 
-def run(main: Callable, default_config: str = "") -> None:
-    """Parses flags and calls ``main(argv)``; bad input ends the program with one line.
+def config_flag(default: str) -> flags.FlagHolder:
+    """Defines --config, and a flag for each of its fields, after a check of those that are given.
+
+    A bad one ends the program with one line, which ml_collections would do with a traceback.
 
     Args:
-      main: the program.
-      default_config: of the --config flag, where the program has one.
+      default: file of the experiment when there is no --config.
     """
+    arguments = sys.argv[1:]
+    given = [
+        argument.partition("=")[2] or following
+        for argument, following in zip(arguments, [*arguments[1:], ""], strict=True)
+        if argument.lstrip("-").partition("=")[0] == "config" and argument.startswith("-")
+    ]
+    try:
+        check_overrides(load_config(given[-1] if given else default), arguments)
+        return config_flags.DEFINE_config_file("config", default, "The experiment.")
+    except (InputError, flags.Error) as error:
+        sys.exit(_fail(error))
 
-    def parse(argv: list[str]) -> list[str]:
-        if default_config:
-            values = [a.partition("=")[2] for a in argv if a.startswith(("--config=", "-config="))]
-            check_overrides(load_config(values[-1] if values else default_config), argv)
-        return flags.FLAGS(argv)
+
+def run(main: Callable) -> None:
+    """Parses flags and calls ``main(argv)``; bad input ends the program with one line."""
 
     def guarded(argv):
         logging.set_verbosity(logging.WARNING)  # orbax tells every save at length
@@ -76,10 +86,7 @@ def run(main: Callable, default_config: str = "") -> None:
             print(stopped, file=sys.stderr)
             sys.exit(stopped.exit_code)
 
-    try:
-        app.run(guarded, flags_parser=parse)
-    except InputError as error:
-        sys.exit(_fail(error))
+    app.run(guarded)
 
 
 def _fail(error: Exception) -> int:

@@ -62,6 +62,11 @@ def random_affine(
     return jnp.round(warped).astype(image.dtype)
 
 
+def jitter(key: jax.Array, x: jax.Array, scale: float) -> jax.Array:
+    """A float vector plus Gaussian noise of standard deviation ``scale``."""
+    return x + scale * jax.random.normal(key, x.shape)
+
+
 def view(transforms: Sequence[View], levels: int) -> View:
     """The transforms in order, then dequantisation where the data are integers (``levels`` > 0)."""
 

@@ -118,7 +118,7 @@ def _pinwheel(generator: np.random.Generator, num_points: int) -> tuple[np.ndarr
     arms, points_of_arm = 5, num_points // 5
     mode = np.repeat(np.arange(arms), points_of_arm)
     radius = np.sort(generator.normal(1.0, 0.3, size=(arms, points_of_arm)), axis=1).ravel()
-    width = generator.normal(0.0, 0.1, size=radius.shape)
+    width = generator.normal(0.0, 0.05, size=radius.shape)
     turn = 2 * np.pi * mode / arms + 0.25 * np.exp(radius)
     along, across = _directions(turn), _directions(turn + np.pi / 2)
     return 2 * (radius[:, None] * along + width[:, None] * across), mode

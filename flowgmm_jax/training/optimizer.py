@@ -1,4 +1,4 @@
-"""The optimiser of a config: AdamW on the flow, an Adam of its own on what is trained of the prior."""
+"""The optimiser of a config: AdamW on the flow, Adam on what is trained of the prior."""
 
 import jax
 import optax

@@ -58,7 +58,22 @@ def _check(config: ConfigDict) -> None:
     devices.check_divides("train.batch_unlabeled", train.batch_unlabeled)
 
 
-def _views(config: ConfigDict, info: datasets.Info) -> augment.View:
+def _views(config: ConfigDict, info: datasets.Info) -> tuple[augment.View, augment.View]:
+    """The views of the student and of the teacher."""
+    images = bool(config.augment.affine or config.augment.crop or config.augment.flip)
+    if images and len(info.shape) != 3:
+        raise InputError(
+            f"config.augment.affine, crop and flip are for images, but examples have shape "
+            f"{info.shape}: expected config.augment.jitter alone"
+        )
+    if config.augment.jitter and len(info.shape) != 1:
+        raise InputError(
+            f"config.augment.jitter is for vectors, but examples have shape {info.shape}"
+        )
+    if config.augment.jitter:
+        # Only the teacher's: noise on what is trained on would blur the density.
+        noisy = partial(augment.jitter, scale=config.augment.jitter)
+        return augment.view([], info.levels), augment.view([noisy], info.levels)
     transforms = []
     if config.augment.affine:
         angle, scale, shear = config.augment.affine
@@ -67,9 +82,8 @@ def _views(config: ConfigDict, info: datasets.Info) -> augment.View:
         transforms.append(partial(augment.random_crop, pad=config.augment.crop))
     if config.augment.flip:
         transforms.append(augment.random_flip)
-    if transforms and len(info.shape) != 3:
-        raise InputError(f"config.augment is for images, but examples have shape {info.shape}")
-    return augment.view(transforms, info.levels)
+    both = augment.view(transforms, info.levels)
+    return both, both
 
 
 def _initial_examples(
@@ -120,7 +134,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
     split = make_split(dataset, config.data)
     if config.train.batch_unlabeled and not len(split.unlabeled):
         raise InputError("config.train.batch_unlabeled is not 0, but no example is unlabelled")
-    student = _views(config, dataset.info)
+    student, teacher = _views(config, dataset.info)
     run_directory.claim(workdir, config)
 
     x, y = _initial_examples(dataset, split, config.seed)
@@ -152,7 +166,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
         batch_labeled=config.train.batch_labeled,
         batch_unlabeled=config.train.batch_unlabeled,
         student=student,
-        teacher=student,
+        teacher=teacher,
     )
     train_steps = make_train_steps(model, tx, draw, config.optimizer.ema_decay)
     state, seconds = _loop(

@@ -1,0 +1,13 @@
+"""Two circles with 4 + 7 labels (Figure 2 d).
+
+python train.py --config=configs/circles.py
+"""
+
+from configs import _toy
+
+
+def get_config():
+    config = _toy.get_config()
+    config.data.name = "circles"
+    config.train.batch_labeled = 11
+    return config

@@ -1,0 +1,11 @@
+"""scikit-learn's digits with 100 labels and nothing else: what unlabelled data is compared with.
+
+python train.py --config=configs/digits_supervised.py
+"""
+
+from configs import digits
+from configs._supervised import supervised
+
+
+def get_config():
+    return supervised(digits.get_config())
