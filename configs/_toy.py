@@ -8,15 +8,18 @@ from configs import default
 def get_config() -> ConfigDict:
     config = default.get_config()
     config.flow.name = "vector_realnvp"
-    config.flow.steps = 6
-    config.flow.hidden = (128, 128)
+    config.flow.steps = 16
+    config.flow.hidden = (64, 64)
     config.prior.means = "circle"
     config.prior.radius = 3.5
     config.loss.labeled = "cross_entropy"
+    config.loss.labeled_weight = 0.3
     config.loss.consistency = "cross_entropy"
-    config.loss.consistency_weight = 1.0
+    config.loss.consistency_weight = 0.3
+    config.loss.confidence = 0.9
     config.augment.jitter = 0.15
-    config.train.steps = 3000
+    config.optimizer.learning_rate = 2e-3
+    config.train.steps = 5000
     config.train.batch_unlabeled = 128
     config.train.steps_per_call = 50
     config.train.eval_every = 1000

@@ -35,11 +35,11 @@ def get_config() -> ConfigDict:
     config.loss.ramp_steps = 0
     config.loss.confidence = 0.0
 
-    config.augment = ConfigDict()  # of both views of images; of the teacher's view of vectors
+    config.augment = ConfigDict()  # crop and flip of both views, affine of the student's alone
     config.augment.crop = 0  # pixels of padding for random crops
     config.augment.flip = False
     config.augment.affine = ()  # largest (angle in degrees, relative zoom, shear)
-    config.augment.jitter = 0.0  # standard deviation of noise on vectors
+    config.augment.jitter = 0.0  # standard deviation of noise on the teacher's view of vectors
 
     config.optimizer = ConfigDict()
     config.optimizer.learning_rate = 1e-3

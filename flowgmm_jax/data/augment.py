@@ -15,7 +15,9 @@ View = Callable[[jax.Array, jax.Array], jax.Array]
 def dequantize(key: jax.Array, x: jax.Array) -> jax.Array:
     """Integer grey levels plus uniform noise in [0, 1), float32: a density of the result bounds
     the probability of the integers (Theis et al. 2016, https://arxiv.org/abs/1511.01844, eq. 5)."""
-    return x.astype(jnp.float32) + jax.random.uniform(key, x.shape)
+    x = x.astype(jnp.float32)
+    # The sum may round up to the next grey level.
+    return jnp.minimum(x + jax.random.uniform(key, x.shape), jnp.nextafter(x + 1, 0.0))
 
 
 def random_crop(key: jax.Array, image: jax.Array, pad: int) -> jax.Array:

@@ -1,5 +1,9 @@
 """From a config to a model."""
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
@@ -14,20 +18,28 @@ IMAGE_FLOWS = {"image_realnvp": flows.image_realnvp, "glow": flows.glow}
 VECTOR_FLOWS = {"vector_realnvp": flows.vector_realnvp}
 
 
-def _call(function, section: str, fields: dict):
-    """Calls with config fields; a field that does not fit is named, with the ones that do."""
-    known = (
-        function._fields
-        if hasattr(function, "_fields")
-        else (function.__code__.co_varnames[: function.__code__.co_argcount])
-    )
+def _call(function: Callable, section: str, fields: dict) -> Any:
+    """Calls with config fields; a field that is unknown or missing is named."""
+    parameters = inspect.signature(function).parameters
     for name in fields:
-        if name not in known:
+        if name not in parameters:
             raise InputError(
                 f"config.{section}.{name} is not a field of {function.__name__}, "
-                f"expected one of {', '.join(known)}"
+                f"expected some of {', '.join(parameters)}"
             )
+    for name, parameter in parameters.items():
+        if name not in fields and parameter.default is parameter.empty:
+            raise InputError(f"config.{section}.{name} is missing: {function.__name__} needs it")
     return function(**fields)
+
+
+def _dtype(name: str) -> jnp.dtype:
+    try:
+        return jnp.dtype(name)
+    except TypeError:
+        raise InputError(
+            f"config.flow.dtype is {name!r}, expected float32, bfloat16 or float16"
+        ) from None
 
 
 def build_flow(config: ConfigDict, info: datasets.Info) -> Bijector:
@@ -45,7 +57,7 @@ def build_flow(config: ConfigDict, info: datasets.Info) -> Bijector:
             f"for examples of shape {info.shape}"
         )
     if fields.get("dtype"):
-        fields["dtype"] = jnp.dtype(fields["dtype"])
+        fields["dtype"] = _dtype(fields["dtype"])
     if len(info.shape) == 3:
         fields["levels"] = info.levels
     return _call(known[name], "flow", fields)

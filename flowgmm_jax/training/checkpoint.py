@@ -1,4 +1,4 @@
-"""Checkpoints: orbax, asynchronous and atomic, one state without the device axis a step."""
+"""Checkpoints: orbax, asynchronous and atomic, of a state without the device axis."""
 
 from pathlib import Path
 
@@ -8,6 +8,10 @@ import orbax.checkpoint as ocp
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.training.step import TrainState
 
+# Metrics of the calls since the last row of metrics.jsonl, each with its number of steps: with
+# them, the rows of a resumed run are those of an undisturbed one.
+Calls = list[tuple[int, dict[str, float]]]
+
 
 def open_manager(workdir: Path, keep: int = 2) -> ocp.CheckpointManager:
     """The manager of ``workdir/checkpoints``, which keeps the newest ``keep``."""
@@ -15,14 +19,17 @@ def open_manager(workdir: Path, keep: int = 2) -> ocp.CheckpointManager:
     return ocp.CheckpointManager((workdir / "checkpoints").resolve(), options=options)
 
 
-def save(manager: ocp.CheckpointManager, state: TrainState) -> None:
+def save(manager: ocp.CheckpointManager, state: TrainState, calls: Calls) -> None:
     """Begins to save; ``manager.wait_until_finished`` waits for the end."""
     step = int(state.step)
     if step not in manager.all_steps():
-        manager.save(step, args=ocp.args.StandardSave(state))
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state), calls=ocp.args.JsonSave(calls)
+        )
+        manager.save(step, args=items)
 
 
-def restore(manager: ocp.CheckpointManager, like: TrainState) -> TrainState | None:
+def restore(manager: ocp.CheckpointManager, like: TrainState) -> tuple[TrainState, Calls] | None:
     """The newest checkpoint, or None where there is none.
 
     Args:
@@ -38,7 +45,11 @@ def restore(manager: ocp.CheckpointManager, like: TrainState) -> TrainState | No
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=device), like)
     try:
-        return manager.restore(step, args=ocp.args.StandardRestore(target))
+        items = ocp.args.Composite(
+            state=ocp.args.StandardRestore(target), calls=ocp.args.JsonRestore()
+        )
+        restored = manager.restore(step, args=items)
+        return restored["state"], restored["calls"]
     except Exception as error:  # orbax raises whatever the storage layer raises
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(

@@ -43,10 +43,11 @@ def load_state(workdir: str | Path) -> tuple[Model, TrainState]:
         jax.ShapeDtypeStruct((2,), jnp.int32),
     )
     manager = checkpoint.open_manager(Path(workdir))
-    state = checkpoint.restore(manager, like)
+    restored = checkpoint.restore(manager, like)
     manager.close()
-    if state is None:
+    if restored is None:
         raise InputError(f"{Path(workdir) / 'checkpoints'} holds no checkpoint")
+    state, _ = restored
     return model, state
 
 

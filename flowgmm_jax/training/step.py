@@ -70,7 +70,7 @@ def make_train_steps(
             state.params, batch, key, state.step
         )
         loss, metrics, grads = jax.lax.pmean((loss, metrics, grads), AXIS)
-        grad_norm = optax.global_norm(grads)
+        grad_norm = optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
 
         updates, opt_state = tx.update(grads, state.opt_state, state.params)

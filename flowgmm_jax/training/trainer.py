@@ -47,13 +47,11 @@ class Result(NamedTuple):
 
 def _check(config: ConfigDict) -> None:
     train = config.train
-    for name in ("steps", "batch_labeled", "log_every", "steps_per_call"):
-        if train[name] < 1:
-            raise InputError(f"config.train.{name} is {train[name]}, expected at least 1")
-    if train.batch_unlabeled < 0:
-        raise InputError(
-            f"config.train.batch_unlabeled is {train.batch_unlabeled}, expected at least 0"
-        )
+    at_least = dict.fromkeys(("steps", "batch_labeled", "log_every", "steps_per_call"), 1)
+    at_least |= dict.fromkeys(("batch_unlabeled", "eval_every", "checkpoint_every"), 0)
+    for name, least in at_least.items():
+        if train[name] < least:
+            raise InputError(f"config.train.{name} is {train[name]}, expected at least {least}")
     devices.check_divides("train.batch_labeled", train.batch_labeled)
     devices.check_divides("train.batch_unlabeled", train.batch_unlabeled)
 
@@ -74,16 +72,15 @@ def _views(config: ConfigDict, info: datasets.Info) -> tuple[augment.View, augme
         # Only the teacher's: noise on what is trained on would blur the density.
         noisy = partial(augment.jitter, scale=config.augment.jitter)
         return augment.view([], info.levels), augment.view([noisy], info.levels)
-    transforms = []
+    weak, strong = [], []
+    if config.augment.crop:
+        weak.append(partial(augment.random_crop, pad=config.augment.crop))
+    if config.augment.flip:
+        weak.append(augment.random_flip)
     if config.augment.affine:
         angle, scale, shear = config.augment.affine
-        transforms.append(partial(augment.random_affine, angle=angle, scale=scale, shear=shear))
-    if config.augment.crop:
-        transforms.append(partial(augment.random_crop, pad=config.augment.crop))
-    if config.augment.flip:
-        transforms.append(augment.random_flip)
-    both = augment.view(transforms, info.levels)
-    return both, both
+        strong.append(partial(augment.random_affine, angle=angle, scale=scale, shear=shear))
+    return augment.view(strong + weak, info.levels), augment.view(weak, info.levels)
 
 
 def _initial_examples(
@@ -141,9 +138,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
     make_state = jax.jit(partial(init_state, model, tx))
     manager = checkpoint.open_manager(workdir)
     key = jax.random.key(config.seed)
-    state = checkpoint.restore(manager, jax.eval_shape(make_state, key, x, y))
-    if state is None:
-        state = make_state(key, x, y)
+    restored = checkpoint.restore(manager, jax.eval_shape(make_state, key, x, y))
+    state, calls = restored or (make_state(key, x, y), [])
 
     if split.validation.size:
         held_out = (
@@ -170,7 +166,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
     )
     train_steps = make_train_steps(model, tx, draw, config.optimizer.ema_decay)
     state, seconds = _loop(
-        config, workdir, started, train_steps, state, pool, evaluate, held_out, manager
+        config, workdir, started, train_steps, state, calls, pool, evaluate, held_out, manager
     )
 
     metrics = evaluate(state.ema_params, dataset.x_test, dataset.y_test)
@@ -181,8 +177,11 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
     return result
 
 
-def _loop(config, workdir, started, train_steps, state, pool, evaluate, held_out, manager):
-    """Takes the steps that are left; returns the last state and the seconds of all starts."""
+def _loop(config, workdir, started, train_steps, state, calls, pool, evaluate, held_out, manager):
+    """Takes the steps that are left; returns the last state and the seconds of all starts.
+
+    ``calls`` are (steps, metrics) of the calls since the last row of metrics.
+    """
     train = config.train
     step = int(state.step)
     writer = run_directory.MetricsWriter(workdir, step)
@@ -190,7 +189,6 @@ def _loop(config, workdir, started, train_steps, state, pool, evaluate, held_out
     name, x, y = held_out
     train_steps = devices.map_train_steps(train_steps)
     state, pool = devices.replicate(state), devices.replicate(pool)
-    calls = []  # (steps, metrics) of the calls since the last row
 
     def is_due(every):
         return step == train.steps or (every and step % every == 0)
@@ -205,7 +203,8 @@ def _loop(config, workdir, started, train_steps, state, pool, evaluate, held_out
             count = min(*boundaries, train.steps, step + train.steps_per_call) - step
             state, metrics = train_steps(state, pool, config.seed, count)
             # Waiting for the metrics bounds the number of calls in flight.
-            calls.append((count, jax.device_get(devices.unreplicate(metrics))))
+            metrics = jax.device_get(devices.unreplicate(metrics))
+            calls.append((count, {name: float(value) for name, value in metrics.items()}))
             step += count
             seconds = time.monotonic() - started
             bar.set_description("training", refresh=False)
@@ -226,7 +225,7 @@ def _loop(config, workdir, started, train_steps, state, pool, evaluate, held_out
                 writer.write(step, seconds, {f"{name}_{k}": v for k, v in metrics.items()})
                 bar.write(f"step {step:>7}  {seconds:6.0f} s  {name} {_summary(metrics)}")
             if is_due(train.checkpoint_every) or signals.received:
-                checkpoint.save(manager, devices.unreplicate(state))
+                checkpoint.save(manager, devices.unreplicate(state), calls)
             if signals.received:
                 manager.wait_until_finished()
                 raise Stopped(signals.received, step)
@@ -254,10 +253,9 @@ def _summary(metrics: dict[str, Any]) -> str:
     )
 
 
-def _mean(calls: list[tuple[int, dict]]) -> dict[str, float]:
+def _mean(calls: checkpoint.Calls) -> dict[str, float]:
     """Means over the steps of several calls."""
     total = sum(count for count, _ in calls)
     return {
-        name: float(sum(count * metrics[name] for count, metrics in calls) / total)
-        for name in calls[0][1]
+        name: sum(count * metrics[name] for count, metrics in calls) / total for name in calls[0][1]
     }

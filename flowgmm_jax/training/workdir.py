@@ -16,7 +16,6 @@ from flowgmm_jax.errors import InputError
 FREE_FIELDS = (
     "data.data_dir",
     "poster",
-    "train.log_every",
     "train.eval_every",
     "train.checkpoint_every",
 )
