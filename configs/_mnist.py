@@ -37,7 +37,7 @@ def _cpu() -> ConfigDict:
     config.flow.width = 96
     config.prior.radius = 0.12
     config.loss.labeled = "cross_entropy"
-    config.loss.marginal_weight = 0.001
+    config.loss.marginal_weight = 0.0005
     config.loss.consistency = "cross_entropy"
     config.loss.consistency_weight = 3.0
     config.loss.confidence = 0.95

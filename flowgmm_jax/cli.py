@@ -2,6 +2,7 @@
 
 import difflib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,7 +28,11 @@ def load_config(spec: str) -> ConfigDict:
     module_spec = importlib.util.spec_from_file_location("config", path)
     module = importlib.util.module_from_spec(module_spec)
     module_spec.loader.exec_module(module)
-    return module.get_config(argument) if argument else module.get_config()
+    if not argument:
+        return module.get_config()
+    if not inspect.signature(module.get_config).parameters:
+        raise InputError(f"--config={spec}: {path} has no variants, expected it alone")
+    return module.get_config(argument)
 
 
 def name_of(spec: str) -> str:

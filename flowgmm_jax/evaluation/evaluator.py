@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from flowgmm_jax.data import datasets
+from flowgmm_jax.data.splits import make_split
+from flowgmm_jax.evaluation import boundary
 from flowgmm_jax.evaluation.classification import inverse_error_max, make_evaluator
 from flowgmm_jax.training import restore
 from flowgmm_jax.training.workdir import write_json
@@ -10,6 +12,8 @@ from flowgmm_jax.training.workdir import write_json
 
 def evaluate_run(workdir: Path, data_dir: str | None = None) -> dict[str, float]:
     """Test metrics of the newest checkpoint, written to ``workdir/eval/metrics.json``.
+
+    For two-dimensional data, ``workdir/eval/boundary.png`` shows data, density and boundary.
 
     Args:
       workdir: directory that ``train.py`` wrote.
@@ -32,6 +36,19 @@ def evaluate_run(workdir: Path, data_dir: str | None = None) -> dict[str, float]
     if model.decode:
         metrics["inverse_error_max"] = inverse_error_max(model, state.ema_params, x, levels)
     metrics["step"] = int(state.step)
-    (workdir / "eval").mkdir(exist_ok=True)
-    write_json(workdir / "eval" / "metrics.json", metrics)
+    output = workdir / "eval"
+    output.mkdir(exist_ok=True)
+    write_json(output / "metrics.json", metrics)
+    if x.shape[1:] == (2,):
+        dataset = datasets.load(config.data)
+        labeled = make_split(dataset, config.data).labeled
+        figure = boundary.plot(
+            model,
+            state.ema_params,
+            dataset.x_train,
+            dataset.y_train,
+            labeled,
+            config.data.num_classes,
+        )
+        figure.savefig(output / "boundary.png", dpi=100)
     return metrics
