@@ -20,7 +20,7 @@ CONFIG = cli.config_flag(DEFAULT)
 WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run; default: runs/NAME.")
 
 
-def main(argv):
+def main() -> None:
     name = cli.name_of(config_flags.get_config_filename(flags.FLAGS["config"]))
     workdir = Path(WORKDIR.value or Path("runs") / name)
     result = train_and_evaluate(CONFIG.value, workdir)

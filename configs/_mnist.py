@@ -19,7 +19,7 @@ def get_config(variant: str, num_labels: int) -> ConfigDict:
         config = _cpu()
     elif variant in VARIANTS:
         config = published(default.get_config(), passes=30_001, ramp_passes=1000, labels=num_labels)
-        config.optimizer.learning_rate = 1e-5
+        config.optimizer.learning_rate = 1e-5  # known of the run with 100 labels
         if variant == "published_small":
             config.flow.widths = (64, 64, 64)
             config.flow.blocks = 4
@@ -35,6 +35,7 @@ def _cpu() -> ConfigDict:
     config.flow.name = "glow"
     config.flow.stages = ((2, 8),)
     config.flow.width = 96
+    config.flow.alpha = 0.05
     config.prior.radius = 0.12
     config.loss.labeled = "cross_entropy"
     config.loss.marginal_weight = 0.0005

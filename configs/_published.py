@@ -12,11 +12,12 @@ def published(config: ConfigDict, passes: int, ramp_passes: int, labels: int) ->
       config: the defaults.
       passes: of training, over the labelled set.
       ramp_passes: over which the consistency term rises.
-      labels: in the labelled set; -1 for all, where a pass is counted as one over 1,000 labels.
+      labels: in the labelled set.
     """
     config.flow.name = "image_realnvp"
     config.flow.widths = (64, 128)
     config.flow.blocks = 8
+    config.flow.alpha = 0.05  # contraction of the logit
     config.prior.means = "random"
     config.prior.radius = 1.0
     config.loss.labeled = "cross_entropy"
@@ -27,7 +28,7 @@ def published(config: ConfigDict, passes: int, ramp_passes: int, labels: int) ->
     config.augment.crop = 4
     config.train.batch_labeled = 32
     config.train.batch_unlabeled = 32
-    batches = math.ceil((labels if labels > 0 else 1000) / config.train.batch_labeled)
+    batches = math.ceil(labels / config.train.batch_labeled)
     config.train.steps = passes * batches
     config.loss.ramp_steps = ramp_passes * batches
     config.optimizer.learning_rate = 1e-4

@@ -20,6 +20,7 @@ def get_config() -> ConfigDict:
     config.augment.jitter = 0.15
     config.optimizer.learning_rate = 2e-3
     config.train.steps = 5000
+    config.train.batch_labeled = 16
     config.train.batch_unlabeled = 128
     config.train.steps_per_call = 50
     config.train.eval_every = 1000

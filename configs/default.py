@@ -14,11 +14,14 @@ def get_config() -> ConfigDict:
     config.data.split_file = ""  # .npz with labeled_indices, unlabeled_indices
     config.data.split_seed = 0  # which labelled set of num_labels
     config.data.validation = 0  # training examples held out
-    config.data.shape = ()  # these three are filled in from the data
+    config.data.fingerprint = ""  # these four are filled in from the data
+    config.data.shape = ()
     config.data.num_classes = 0
     config.data.levels = 0
 
     config.flow = ConfigDict()  # name, and the arguments of that constructor in flowgmm_jax/flows
+    config.flow.bound = 2.0  # on |log_scale| of a coupling
+    config.flow.dtype = "float32"  # of the conditioners' hidden layers; or bfloat16
 
     config.prior = ConfigDict()
     config.prior.means = "random"  # random, constant, split, circle, data, latents

@@ -13,6 +13,7 @@ def get_config():
     config.flow.name = "glow"
     config.flow.stages = ((1, 6),)
     config.flow.width = 64
+    config.flow.alpha = 0.05
     config.prior.radius = 0.5
     config.loss.labeled = "cross_entropy"
     config.loss.marginal_weight = 0.003

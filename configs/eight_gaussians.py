@@ -9,5 +9,4 @@ from configs import _toy
 def get_config():
     config = _toy.get_config()
     config.data.name = "eight_gaussians"
-    config.train.batch_labeled = 19
     return config

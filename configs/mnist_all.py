@@ -10,7 +10,8 @@ from configs._supervised import supervised
 
 
 def get_config(variant: str = "cpu"):
-    config = supervised(_mnist.get_config(variant, num_labels=-1))
+    config = supervised(_mnist.get_config(variant, num_labels=1000))
+    config.data.num_labels = -1
     config.poster.row = "FlowGMM Sup (all labels)"
     config.poster.accuracy = 99.63
     return config

@@ -9,5 +9,4 @@ from configs import _toy
 def get_config():
     config = _toy.get_config()
     config.data.name = "pinwheel"
-    config.train.batch_labeled = 13
     return config

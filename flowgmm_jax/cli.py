@@ -23,16 +23,20 @@ def load_config(spec: str) -> ConfigDict:
       InputError: when there is no such file.
     """
     path, _, argument = spec.partition(":")
-    if not Path(path).is_file():
-        raise InputError(f"--config={path} does not exist: expected a file like configs/digits.py")
+    if not Path(path).is_file() or Path(path).suffix != ".py":
+        raise InputError(f"--config={path} is no config: expected a file like configs/digits.py")
     module_spec = importlib.util.spec_from_file_location("config", path)
     module = importlib.util.module_from_spec(module_spec)
     module_spec.loader.exec_module(module)
-    if not argument:
-        return module.get_config()
-    if not inspect.signature(module.get_config).parameters:
-        raise InputError(f"--config={spec}: {path} has no variants, expected it alone")
-    return module.get_config(argument)
+    arguments = (argument,) if argument else ()
+    try:
+        inspect.signature(module.get_config).bind(*arguments)
+    except (AttributeError, TypeError):
+        raise InputError(
+            f"--config={spec}: expected a file whose get_config takes "
+            f"{'a variant' if argument else 'no argument'}"
+        ) from None
+    return module.get_config(*arguments)
 
 
 def name_of(spec: str) -> str:
@@ -79,12 +83,14 @@ def config_flag(default: str) -> flags.FlagHolder:
 
 
 def run(main: Callable) -> None:
-    """Parses flags and calls ``main(argv)``; bad input ends the program with one line."""
+    """Parses flags and calls ``main()``; bad input ends the program with one line."""
 
     def guarded(argv):
         logging.set_verbosity(logging.WARNING)  # orbax tells every save at length
         try:
-            return main(argv)
+            if len(argv) > 1:
+                raise InputError(f"{argv[1]!r} is not a flag: expected --config, --workdir, ...")
+            main()
         except (InputError, FloatingPointError, OSError) as error:
             sys.exit(_fail(error))
         except Stopped as stopped:

@@ -16,7 +16,9 @@ from flowgmm_jax.flows.bijector import Bijector, Event, Params
 def flatten(latents: Event) -> jax.Array:
     """A latent event, an array or nested pairs of arrays (B, ...), as one array (B, D)."""
     leaves = jax.tree.leaves(latents)
-    return jnp.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=-1)
+    return jnp.concatenate(
+        [leaf.reshape(len(leaf), math.prod(leaf.shape[1:])) for leaf in leaves], axis=-1
+    )
 
 
 def unflatten(z: jax.Array, like: Event) -> Event:

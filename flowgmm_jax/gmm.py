@@ -83,13 +83,18 @@ def _random(key, z, y, x, num_classes, radius):
 
 
 def _constant(key, z, y, x, num_classes, radius):
-    """Constant over all dimensions, with a level ~ N(0, radius^2) for each class."""
-    levels = radius * jax.random.normal(key, (num_classes, 1))
+    """Constant over all dimensions; the classes' levels are even from -radius to radius."""
+    levels = radius * jnp.linspace(-1, 1, num_classes)[:, None]
     return jnp.broadcast_to(levels, (num_classes, z.shape[-1]))
 
 
 def _split(key, z, y, x, num_classes, radius):
     """Each class has its own block of dimensions, where its mean is ``radius``; zero elsewhere."""
+    if z.shape[-1] < num_classes:
+        raise InputError(
+            f"config.prior.means is 'split': expected at least as many dimensions as the "
+            f"{num_classes} classes, found {z.shape[-1]}"
+        )
     block = jnp.arange(z.shape[-1]) * num_classes // z.shape[-1]
     return radius * (block == jnp.arange(num_classes)[:, None])
 
@@ -152,7 +157,7 @@ def place_means(
       (K, D) in the dtype of z.
 
     Raises:
-      InputError: for an unknown placement.
+      InputError: for an unknown placement, or one that the dimensions do not suffice for.
     """
     if placement not in PLACEMENTS:
         raise InputError(

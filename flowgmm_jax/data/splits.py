@@ -58,19 +58,18 @@ def make_split(dataset: Dataset, data: ConfigDict) -> Split:
     everything = np.arange(len(dataset.y_train))
     if data.split_file:
         labeled, unlabeled = _read_split_file(dataset, data)
-        validation = _choose_validation(dataset, data, taken=labeled)
     elif data.num_labels == PUBLISHED_LABELS and data.name in toy.SETS:
         labeled = toy.labeled_indices(data.name, data.split_seed)
         unlabeled = np.setdiff1d(everything, labeled)
-        validation = _choose_validation(dataset, data, taken=labeled)
     elif data.num_labels == ALL_LABELS:
         validation = _choose_validation(dataset, data, taken=everything[:0])
         labeled = np.setdiff1d(np.flatnonzero(dataset.y_train >= 0), validation)
-        unlabeled = everything
+        return Split(labeled, np.setdiff1d(everything, validation), validation)
     else:
-        validation = _choose_validation(dataset, data, taken=everything[:0])
-        labeled = _choose_labeled(dataset, data, taken=validation)
+        labeled = _choose_labeled(dataset, data)
         unlabeled = np.setdiff1d(everything, labeled)
+    # After the labelled ones, which are the same set with and without a validation set.
+    validation = _choose_validation(dataset, data, taken=labeled)
     return Split(labeled, np.setdiff1d(unlabeled, validation), validation)
 
 
@@ -86,7 +85,7 @@ def _choose_validation(dataset: Dataset, data: ConfigDict, taken: np.ndarray) ->
     )
 
 
-def _choose_labeled(dataset: Dataset, data: ConfigDict, taken: np.ndarray) -> np.ndarray:
+def _choose_labeled(dataset: Dataset, data: ConfigDict) -> np.ndarray:
     num_classes = dataset.info.num_classes
     if data.num_labels < num_classes:
         raise InputError(
@@ -95,7 +94,7 @@ def _choose_labeled(dataset: Dataset, data: ConfigDict, taken: np.ndarray) -> np
         )
     return content.choose(
         dataset.x_train,
-        _without_labels(dataset.y_train, taken),
+        dataset.y_train,
         content.balanced_counts(data.num_labels, num_classes),
         salt=f"labeled {data.split_seed}",
         purpose=f"config.data.num_labels={data.num_labels}",

@@ -72,4 +72,5 @@ def inverse_error_max(model: Model, params: Any, x: np.ndarray, levels: int) -> 
         x = _dequantized(index, x, levels)
         return jnp.max(jnp.abs(model.decode(params, model.encode(params, x)) - x))
 
-    return max(float(error(params, index, part)) for index, _, part in _batches(x))
+    # numpy's maximum, unlike max, is nan where any is.
+    return float(np.max([error(params, index, part) for index, _, part in _batches(x)]))

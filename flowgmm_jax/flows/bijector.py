@@ -43,9 +43,8 @@ def zero_log_det(x: Event) -> jax.Array:
     ``shard_map`` sees the same device-varying type before and after the body.
     """
     leaf = jax.tree.leaves(x)[0]
-    return jnp.zeros_like(
-        leaf.reshape(len(leaf), -1)[:, 0], jnp.promote_types(leaf.dtype, jnp.float32)
-    )
+    first = leaf[(slice(None), *[0] * (leaf.ndim - 1))]
+    return jnp.zeros_like(first, jnp.promote_types(leaf.dtype, jnp.float32))
 
 
 def sum_event(x: jax.Array) -> jax.Array:

@@ -74,8 +74,9 @@ def actnorm() -> Bijector:
 
     def init(key, x):
         axes = range(x.ndim - 1)
+        std = jnp.std(x, axis=axes)
         # The floor keeps a channel that is constant in the example batch from a huge scale.
-        std = jnp.maximum(jnp.std(x, axis=axes), 1e-2)
+        std = jnp.maximum(std, jnp.maximum(1e-2 * jnp.max(std), 1e-6))
         return {"shift": -jnp.mean(x, axis=axes), "log_scale": -jnp.log(std)}
 
     def log_det(params, x):
@@ -114,10 +115,14 @@ def invertible_1x1() -> Bijector:
         positions = x[0, ..., 0].size
         return zero_log_det(x) + positions * jnp.linalg.slogdet(params["matrix"])[1]
 
+    def multiply(x, matrix):
+        # A GPU's default precision (TF32) would lose the inverse.
+        return jnp.matmul(x, matrix, precision=jax.lax.Precision.HIGHEST)
+
     def forward(params, x):
-        return x @ params["matrix"], log_det(params, x)
+        return multiply(x, params["matrix"]), log_det(params, x)
 
     def inverse(params, z):
-        return z @ jnp.linalg.inv(params["matrix"]), -log_det(params, z)
+        return multiply(z, jnp.linalg.inv(params["matrix"])), -log_det(params, z)
 
     return Bijector(init, forward, inverse)

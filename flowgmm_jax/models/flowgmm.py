@@ -30,7 +30,9 @@ class Loss(NamedTuple):
         examples alone, as in the poster, since log p(x | y) is the likelihood of the labelled ones;
         with cross_entropy over the whole batch: log p(x) + log p(y | x) = log p(x, y).
       consistency: how the student view is drawn to the teacher view's label: "likelihood",
-        -log p(x' | y'') (poster, "Consistency Loss Term"), or "cross_entropy", -log p(y'' | x').
+        -log p(x' | y''), or "cross_entropy", -log p(y'' | x'). The poster prints the first without
+        the Jacobian of f ("Consistency Loss Term"), as a density of latents; as a density of data,
+        which the authors' code minimises, it cannot be made large by shrinking f alone.
       consistency_weight: its weight; 0 leaves the teacher view out.
       ramp_steps: steps over which that weight rises linearly from 0.
       confidence: teacher views with a smaller largest posterior are left out; 0 takes all.
@@ -45,8 +47,8 @@ class Loss(NamedTuple):
     confidence: float
 
 
-def _labeled_term(kind: str, joint, y, prior):
-    """The term of ``Loss.labeled`` or ``Loss.consistency``, (B,)."""
+def _label_term(kind: str, joint: jax.Array, y: jax.Array, prior: gmm.GMM) -> jax.Array:
+    """What a label y (B,) asks of joint (B, K): ``Loss.labeled`` or ``Loss.consistency``, (B,)."""
     if kind == "cross_entropy":
         return losses.cross_entropy(joint, y)
     return losses.class_conditional_nll(joint, y, gmm.log_class_weights(prior))
@@ -88,7 +90,9 @@ def flowgmm(
         if x.shape[1:] != shape:
             expected = ", ".join(map(str, shape))
             raise InputError(f"x has shape {x.shape}, expected (batch, {expected})")
-        return x + jnp.float32(0.5) if jnp.issubdtype(x.dtype, jnp.integer) else x
+        if not jnp.issubdtype(x.dtype, jnp.integer):
+            return x
+        return x.astype(jnp.float32) + (0.5 if len(shape) == 3 else 0.0)
 
     def init(key, x, y):
         x = events(x)
@@ -121,7 +125,7 @@ def flowgmm(
 
         terms = {
             "labeled": loss.labeled_weight
-            * _labeled_term(loss.labeled, joint_labeled, batch.y, params["prior"]).mean()
+            * _label_term(loss.labeled, joint_labeled, batch.y, params["prior"]).mean()
         }
         explained = joint if loss.labeled == "cross_entropy" else joint_unlabeled
         if len(explained):
@@ -131,7 +135,7 @@ def flowgmm(
             teacher = class_log_density(jax.lax.stop_gradient(params), batch.x_teacher)
             y, probability = losses.pseudo_labels(teacher)
             confident = probability >= loss.confidence
-            term = _labeled_term(loss.consistency, joint_unlabeled, y, params["prior"])
+            term = _label_term(loss.consistency, joint_unlabeled, y, params["prior"])
             ramp = losses.linear_ramp(step, loss.ramp_steps)
             terms["consistency"] = loss.consistency_weight * ramp * (confident * term).mean()
             metrics["confident"] = confident.mean()

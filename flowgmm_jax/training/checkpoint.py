@@ -8,10 +8,6 @@ import orbax.checkpoint as ocp
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.training.step import TrainState
 
-# Metrics of the calls since the last row of metrics.jsonl, each with its number of steps: with
-# them, the rows of a resumed run are those of an undisturbed one.
-Calls = list[tuple[int, dict[str, float]]]
-
 
 def open_manager(workdir: Path, keep: int = 2) -> ocp.CheckpointManager:
     """The manager of ``workdir/checkpoints``, which keeps the newest ``keep``."""
@@ -19,17 +15,21 @@ def open_manager(workdir: Path, keep: int = 2) -> ocp.CheckpointManager:
     return ocp.CheckpointManager((workdir / "checkpoints").resolve(), options=options)
 
 
-def save(manager: ocp.CheckpointManager, state: TrainState, calls: Calls) -> None:
-    """Begins to save; ``manager.wait_until_finished`` waits for the end."""
+def save(manager: ocp.CheckpointManager, state: TrainState, sums: dict[str, float]) -> None:
+    """Begins to save; ``manager.wait_until_finished`` waits for the end.
+
+    ``sums`` are of the metrics since the last row of metrics.jsonl: with them, the rows of a
+    resumed run are those of an undisturbed one.
+    """
     step = int(state.step)
     if step not in manager.all_steps():
-        items = ocp.args.Composite(
-            state=ocp.args.StandardSave(state), calls=ocp.args.JsonSave(calls)
-        )
+        items = ocp.args.Composite(state=ocp.args.StandardSave(state), sums=ocp.args.JsonSave(sums))
         manager.save(step, args=items)
 
 
-def restore(manager: ocp.CheckpointManager, like: TrainState) -> tuple[TrainState, Calls] | None:
+def restore(
+    manager: ocp.CheckpointManager, like: TrainState
+) -> tuple[TrainState, dict[str, float]] | None:
     """The newest checkpoint, or None where there is none.
 
     Args:
@@ -46,10 +46,10 @@ def restore(manager: ocp.CheckpointManager, like: TrainState) -> tuple[TrainStat
     target = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=device), like)
     try:
         items = ocp.args.Composite(
-            state=ocp.args.StandardRestore(target), calls=ocp.args.JsonRestore()
+            state=ocp.args.StandardRestore(target), sums=ocp.args.JsonRestore()
         )
         restored = manager.restore(step, args=items)
-        return restored["state"], restored["calls"]
+        return restored["state"], restored["sums"]
     except Exception as error:  # orbax raises whatever the storage layer raises
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(

@@ -1,4 +1,4 @@
-"""The only file that knows how many devices there are."""
+"""Where one program becomes many: the mapping over devices, in one process for now."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,8 @@ def check_divides(field: str, batch: int) -> None:
     """Raises InputError, with the numbers, when the devices do not divide a batch evenly."""
     if batch % jax.device_count():
         raise InputError(
-            f"config.{field} is {batch}, which {jax.device_count()} devices do not divide evenly"
+            f"config.{field} is {batch}, which {jax.device_count()} devices do not divide evenly: "
+            f"expected a multiple of {jax.device_count()}"
         )
 
 
@@ -32,8 +33,8 @@ def replicate(tree: Any) -> Any:
 
 
 def unreplicate(tree: Any) -> Any:
-    """The first device's copy of every leaf."""
-    return jax.tree.map(lambda leaf: leaf[0], tree)
+    """This process's first copy of every leaf, on its device: nothing is communicated."""
+    return jax.tree.map(lambda leaf: leaf.addressable_shards[0].data[0], tree)
 
 
 def map_train_steps(train_steps: Callable) -> Callable:

@@ -26,7 +26,9 @@ def learning_rate(config: ConfigDict, peak: float) -> optax.Schedule:
             f"config.optimizer.schedule is {config.optimizer.schedule!r}, "
             f"expected one of {', '.join(SCHEDULES)}"
         )
-    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), after], [warmup])
+    return optax.join_schedules(
+        [optax.linear_schedule(peak / max(warmup, 1), peak, warmup), after], [warmup]
+    )
 
 
 def _decays(params) -> dict:

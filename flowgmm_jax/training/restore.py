@@ -9,12 +9,12 @@ from ml_collections import ConfigDict
 
 from flowgmm_jax.data import datasets
 from flowgmm_jax.errors import InputError
+from flowgmm_jax.json_files import read_json
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.build import build
 from flowgmm_jax.training import checkpoint
 from flowgmm_jax.training.optimizer import make_optimizer
 from flowgmm_jax.training.step import TrainState, init_state
-from flowgmm_jax.training.workdir import read_json
 
 
 def load_config(workdir: str | Path) -> ConfigDict:

@@ -57,9 +57,9 @@ def make_train_steps(
 
     Returns:
       ``train_steps(state, pool, seed, count)``, to be mapped over the axis ``AXIS``. ``count`` is
-      traced: one program serves any number of steps. Metrics are means over the steps; ``skipped``
-      is the share of steps whose loss or gradient was not finite, which leave everything but the
-      step number as it was.
+      traced: one program serves any number of steps. A step whose loss or gradient is not finite
+      leaves everything but the step number as it was. Metrics are sums over the other steps;
+      ``finite`` is their number.
     """
 
     def train_step(state: TrainState, pool: Pool, seed: jax.Array) -> tuple[TrainState, Metrics]:
@@ -82,7 +82,9 @@ def make_train_steps(
             (params, ema_params, opt_state),
             (state.params, state.ema_params, state.opt_state),
         )
-        metrics |= {"loss": loss, "grad_norm": grad_norm, "skipped": 1.0 - finite}
+        metrics = {"loss": loss, "grad_norm": grad_norm, **metrics}
+        metrics = {name: jnp.where(finite, value, 0.0) for name, value in metrics.items()}
+        metrics["finite"] = jnp.where(finite, 1.0, 0.0)
         return TrainState(state.step + 1, params, ema_params, opt_state), metrics
 
     def train_steps(state, pool, seed, count):
@@ -94,7 +96,6 @@ def make_train_steps(
             state, metrics = train_step(state, pool, seed)
             return state, jax.tree.map(jnp.add, totals, metrics)
 
-        state, totals = jax.lax.fori_loop(0, count, body, (state, totals))
-        return state, jax.tree.map(lambda total: total / count, totals)
+        return jax.lax.fori_loop(0, count, body, (state, totals))
 
     return train_steps

@@ -1,32 +1,33 @@
 """From a config and a directory to a trained model: the loop that train.py runs."""
 
-import sys
+import hashlib
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from flowgmm_jax.data import augment, datasets
 from flowgmm_jax.data.sampling import Pool, draw_batch
 from flowgmm_jax.data.splits import Split, make_split
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.evaluation.classification import make_evaluator
+from flowgmm_jax.json_files import write_json
 from flowgmm_jax.models.build import build
 from flowgmm_jax.training import checkpoint, devices
-from flowgmm_jax.training import workdir as run_directory
+from flowgmm_jax.training.loop import run_loop
+from flowgmm_jax.training.metrics import MetricsWriter
 from flowgmm_jax.training.optimizer import make_optimizer
-from flowgmm_jax.training.signals import Stopped, StopSignals
 from flowgmm_jax.training.step import init_state, make_train_steps
+from flowgmm_jax.training.workdir import claim
 
-# Examples that parameters are initialised from: enough for actnorm's means and deviations, few
-# enough for the largest network. Placements of means from labelled data use this many labels.
-INIT_EXAMPLES = 256
+# Examples that parameters are initialised from: enough of both kinds for actnorm's means and
+# deviations, and of the labelled ones for the means of classes, but few enough for a large network.
+INIT_LABELED, INIT_UNLABELED = 1000, 256
 
 
 class Result(NamedTuple):
@@ -45,15 +46,44 @@ class Result(NamedTuple):
     seconds: float
 
 
+# The least value of a field, and the largest where there is one.
+RANGES = {
+    "seed": (0, None),
+    "data.validation": (0, None),
+    "loss.ramp_steps": (0, None),
+    "loss.confidence": (0.0, 1.0),
+    "augment.crop": (0, None),
+    "augment.jitter": (0.0, None),
+    "optimizer.learning_rate": (0.0, None),
+    "optimizer.warmup_steps": (0, None),
+    "optimizer.weight_decay": (0.0, None),
+    "optimizer.clip_norm": (1e-30, None),
+    "optimizer.ema_decay": (0.0, 1.0),
+    "train.steps": (1, None),
+    "train.batch_labeled": (1, None),
+    "train.batch_unlabeled": (0, None),
+    "train.steps_per_call": (1, None),
+    "train.log_every": (1, None),
+    "train.eval_every": (0, None),
+    "train.checkpoint_every": (0, None),
+}
+
+
 def _check(config: ConfigDict) -> None:
-    train = config.train
-    at_least = dict.fromkeys(("steps", "batch_labeled", "log_every", "steps_per_call"), 1)
-    at_least |= dict.fromkeys(("batch_unlabeled", "eval_every", "checkpoint_every"), 0)
-    for name, least in at_least.items():
-        if train[name] < least:
-            raise InputError(f"config.train.{name} is {train[name]}, expected at least {least}")
-    devices.check_divides("train.batch_labeled", train.batch_labeled)
-    devices.check_divides("train.batch_unlabeled", train.batch_unlabeled)
+    for name, (least, most) in RANGES.items():
+        value = config
+        for field in name.split("."):
+            value = value[field]
+        if not value >= least or (most is not None and value > most):
+            expected = f"at least {least}" if most is None else f"{least} to {most}"
+            raise InputError(f"config.{name} is {value}, expected {expected}")
+    if len(config.augment.affine) not in (0, 3):
+        raise InputError(
+            f"config.augment.affine is {tuple(config.augment.affine)}, expected () or three "
+            "numbers: angle, zoom, shear"
+        )
+    devices.check_divides("train.batch_labeled", config.train.batch_labeled)
+    devices.check_divides("train.batch_unlabeled", config.train.batch_unlabeled)
 
 
 def _views(config: ConfigDict, info: datasets.Info) -> tuple[augment.View, augment.View]:
@@ -84,17 +114,50 @@ def _views(config: ConfigDict, info: datasets.Info) -> tuple[augment.View, augme
 
 
 def _initial_examples(
-    dataset: datasets.Dataset, split: Split, seed: int
+    dataset: datasets.Dataset, split: Split, config: ConfigDict
 ) -> tuple[jax.Array, jax.Array]:
-    """A few labelled examples, and as many unlabelled ones with label -1, without augmentation."""
-    rng = np.random.default_rng(seed)
+    """Some labelled examples, and some unlabelled ones with label -1, without augmentation."""
+    rng = np.random.default_rng(config.seed)
     labeled, unlabeled = (
-        rng.permutation(indices)[:INIT_EXAMPLES] for indices in (split.labeled, split.unlabeled)
+        rng.permutation(indices)[:most]
+        for indices, most in ((split.labeled, INIT_LABELED), (split.unlabeled, INIT_UNLABELED))
     )
     y = np.concatenate([dataset.y_train[labeled], np.full(len(unlabeled), -1, np.int32)])
     x = dataset.x_train[np.concatenate([labeled, unlabeled])]
-    keys = jax.random.split(jax.random.key(seed), len(x))
+    missing = np.setdiff1d(np.arange(dataset.info.num_classes), y)
+    if config.prior.means in ("data", "latents") and missing.size:
+        raise InputError(
+            f"config.prior.means is {config.prior.means!r}, but class {missing[0]} has no labelled "
+            "example to take a mean of"
+        )
+    keys = jax.random.split(jax.random.key(config.seed), len(x))
     return jax.vmap(augment.view([], dataset.info.levels))(keys, jnp.asarray(x)), jnp.asarray(y)
+
+
+def _held_out(dataset: datasets.Dataset, split: Split) -> tuple[str, np.ndarray, np.ndarray]:
+    """The examples that are looked at during training: held-out training data where there are any,
+    otherwise the test set, of which nothing is chosen."""
+    if split.validation.size:
+        examples = dataset.x_train[split.validation], dataset.y_train[split.validation]
+        return "validation", *examples
+    return "test", dataset.x_test, dataset.y_test
+
+
+def _pool(dataset: datasets.Dataset, split: Split) -> Pool:
+    """The training set for the devices; labels that may not be used do not get there."""
+    y = np.full_like(dataset.y_train, -1)
+    y[split.labeled] = dataset.y_train[split.labeled]
+    labeled, unlabeled = (a.astype(np.int32) for a in (split.labeled, split.unlabeled))
+    return Pool(dataset.x_train, y, labeled, unlabeled)
+
+
+def _fingerprint(dataset: datasets.Dataset, split: Split) -> str:
+    """Of everything that training sees of the data, so that a run goes on with no other."""
+    pool = _pool(dataset, split)
+    digest = hashlib.blake2b(digest_size=16)
+    for array in (*pool, split.validation):
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
 
 
 def resolve(config: ConfigDict) -> ConfigDict:
@@ -132,30 +195,23 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
     if config.train.batch_unlabeled and not len(split.unlabeled):
         raise InputError("config.train.batch_unlabeled is not 0, but no example is unlabelled")
     student, teacher = _views(config, dataset.info)
-    run_directory.claim(workdir, config)
-
-    x, y = _initial_examples(dataset, split, config.seed)
+    config.data.fingerprint = _fingerprint(dataset, split)
+    x, y = _initial_examples(dataset, split, config)
     make_state = jax.jit(partial(init_state, model, tx))
-    manager = checkpoint.open_manager(workdir)
     key = jax.random.key(config.seed)
-    restored = checkpoint.restore(manager, jax.eval_shape(make_state, key, x, y))
-    state, calls = restored or (make_state(key, x, y), [])
+    try:
+        like = jax.eval_shape(make_state, key, x, y)
+    except ValueError as error:  # of a layer that the examples do not fit
+        raise InputError(
+            f"config.flow does not fit examples of shape {dataset.info.shape}: {error}"
+        ) from error
 
-    if split.validation.size:
-        held_out = (
-            "validation",
-            dataset.x_train[split.validation],
-            dataset.y_train[split.validation],
-        )
-    else:
-        held_out = "test", dataset.x_test, dataset.y_test
+    claim(workdir, config)
+    manager = checkpoint.open_manager(workdir)
+    state, sums = checkpoint.restore(manager, like) or (make_state(key, x, y), {})
+
     evaluate = make_evaluator(model, dataset.info.levels)
-    pool = Pool(
-        jnp.asarray(dataset.x_train),
-        jnp.asarray(dataset.y_train),
-        jnp.asarray(split.labeled, jnp.int32),
-        jnp.asarray(split.unlabeled, jnp.int32),
-    )
+    held_out = _held_out(dataset, split)
     draw = partial(
         draw_batch,
         num_shards=jax.device_count(),
@@ -164,98 +220,26 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
         student=student,
         teacher=teacher,
     )
-    train_steps = make_train_steps(model, tx, draw, config.optimizer.ema_decay)
-    state, seconds = _loop(
-        config, workdir, started, train_steps, state, calls, pool, evaluate, held_out, manager
+    train_steps = devices.map_train_steps(
+        make_train_steps(model, tx, draw, config.optimizer.ema_decay)
     )
+    pool = devices.replicate(_pool(dataset, split))
+
+    def advance(state, count):
+        state, metrics = train_steps(state, pool, config.seed, count)
+        return state, jax.device_get(devices.unreplicate(metrics))
+
+    def evaluate_held_out(params):
+        name, *examples = held_out
+        return {f"{name}_{k}": value for k, value in evaluate(params, *examples).items()}
+
+    writer = MetricsWriter(workdir, int(state.step), started)
+    state = run_loop(config.train, state, sums, advance, evaluate_held_out, writer, manager)
+    seconds = round(writer.seconds(), 1)
+    writer.close()
+    manager.close()
 
     metrics = evaluate(state.ema_params, dataset.x_test, dataset.y_test)
-    result = Result(
-        metrics["accuracy"], metrics.get("bits_per_dim"), int(state.step), round(seconds, 1)
-    )
-    run_directory.write_json(workdir / "result.json", result._asdict())
+    result = Result(metrics["accuracy"], metrics.get("bits_per_dim"), int(state.step), seconds)
+    write_json(workdir / "result.json", result._asdict())
     return result
-
-
-def _loop(config, workdir, started, train_steps, state, calls, pool, evaluate, held_out, manager):
-    """Takes the steps that are left; returns the last state and the seconds of all starts.
-
-    ``calls`` are (steps, metrics) of the calls since the last row of metrics.
-    """
-    train = config.train
-    step = int(state.step)
-    writer = run_directory.MetricsWriter(workdir, step)
-    started -= writer.seconds_before
-    name, x, y = held_out
-    train_steps = devices.map_train_steps(train_steps)
-    state, pool = devices.replicate(state), devices.replicate(pool)
-
-    def is_due(every):
-        return step == train.steps or (every and step % every == 0)
-
-    with StopSignals() as signals, _progress(step, train.steps) as bar:
-        while step < train.steps:
-            boundaries = [
-                every * (step // every + 1)
-                for every in (train.log_every, train.eval_every, train.checkpoint_every)
-                if every
-            ]
-            count = min(*boundaries, train.steps, step + train.steps_per_call) - step
-            state, metrics = train_steps(state, pool, config.seed, count)
-            # Waiting for the metrics bounds the number of calls in flight.
-            metrics = jax.device_get(devices.unreplicate(metrics))
-            calls.append((count, {name: float(value) for name, value in metrics.items()}))
-            step += count
-            seconds = time.monotonic() - started
-            bar.set_description("training", refresh=False)
-            bar.set_postfix_str(_summary(calls[-1][1]), refresh=False)
-            bar.update(count)
-
-            if is_due(train.log_every):
-                row = _mean(calls)
-                calls = []
-                writer.write(step, seconds, row)
-                if row["skipped"] == 1:
-                    raise FloatingPointError(
-                        f"no step since the last row was finite (step {step}): {_summary(row)}"
-                    )
-            if train.eval_every and is_due(train.eval_every):
-                metrics = evaluate(devices.unreplicate(state.ema_params), x, y)
-                seconds = time.monotonic() - started
-                writer.write(step, seconds, {f"{name}_{k}": v for k, v in metrics.items()})
-                bar.write(f"step {step:>7}  {seconds:6.0f} s  {name} {_summary(metrics)}")
-            if is_due(train.checkpoint_every) or signals.received:
-                checkpoint.save(manager, devices.unreplicate(state), calls)
-            if signals.received:
-                manager.wait_until_finished()
-                raise Stopped(signals.received, step)
-    manager.wait_until_finished()
-    writer.close()
-    return devices.unreplicate(state), time.monotonic() - started
-
-
-def _progress(step: int, steps: int) -> tqdm:
-    return tqdm(
-        total=steps,
-        initial=step,
-        desc="compiling" if step < steps else "trained",
-        unit="step",
-        dynamic_ncols=True,
-        mininterval=0.5 if sys.stderr.isatty() else 15.0,
-    )
-
-
-def _summary(metrics: dict[str, Any]) -> str:
-    return "  ".join(
-        f"{name} {float(metrics[name]):.4g}"
-        for name in ("loss", "accuracy", "nll", "bits_per_dim")
-        if name in metrics
-    )
-
-
-def _mean(calls: checkpoint.Calls) -> dict[str, float]:
-    """Means over the steps of several calls."""
-    total = sum(count for count, _ in calls)
-    return {
-        name: sum(count * metrics[name] for count, metrics in calls) / total for name in calls[0][1]
-    }

@@ -1,31 +1,24 @@
-"""The files of a run: config.json, metrics.jsonl, result.json, and TensorBoard's."""
+"""The config that a directory belongs to."""
 
-import json
-import math
-import os
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
-from tensorboardX import SummaryWriter
 
 from flowgmm_jax.errors import InputError
+from flowgmm_jax.json_files import read_json, to_json, write_json
 
-# Fields that may change from one start of a run to the next: where things are, and how often to
-# look, but nothing that the result depends on.
+# Fields that may change from one start of a run to the next: where things are (the data themselves
+# are compared by their fingerprint) and when to look, but nothing that the result depends on.
 FREE_FIELDS = (
     "data.data_dir",
+    "data.split_file",
     "poster",
+    "train.log_every",
     "train.eval_every",
     "train.checkpoint_every",
+    "train.steps_per_call",
 )
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes atomically: a reader finds the old file or the new one, never a part."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
-    os.replace(temporary, path)
 
 
 def _flatten(tree: dict, prefix: str = "") -> dict[str, Any]:
@@ -41,15 +34,25 @@ def _flatten(tree: dict, prefix: str = "") -> dict[str, Any]:
 def claim(workdir: Path, config: ConfigDict) -> None:
     """Makes a workdir this config's, or finds that it already is.
 
+    A config without a checkpoint is replaced: its run failed at the start. Fields that a newer
+    version added are not compared.
+
     Raises:
-      InputError: when it holds a run with another config; nothing is changed then.
+      InputError: when it holds a run with another config, or files that look like one but no
+        config; nothing is changed then.
     """
     path = workdir / "config.json"
-    new = json.loads(config.to_json_best_effort())
-    if path.exists():
+    new = to_json(config)
+    checkpoints = workdir / "checkpoints"
+    trained = checkpoints.is_dir() and any(checkpoints.iterdir())
+    if trained and not path.exists():
+        raise InputError(
+            f"{checkpoints} is not empty but {path} does not exist: choose another --workdir"
+        )
+    if trained:
         old_fields, new_fields = _flatten(read_json(path)), _flatten(new)
-        for name in sorted(old_fields.keys() | new_fields.keys()):
-            found, wanted = old_fields.get(name), new_fields.get(name)
+        for name in sorted(old_fields.keys() & new_fields.keys()):
+            found, wanted = old_fields[name], new_fields[name]
             if found != wanted and not name.startswith(FREE_FIELDS):
                 raise InputError(
                     f"{workdir} holds a run with config.{name} = {found!r}, not {wanted!r}: "
@@ -57,50 +60,3 @@ def claim(workdir: Path, config: ConfigDict) -> None:
                 )
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(path, new)
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-      InputError: when it is missing or is not JSON.
-    """
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: expected the directory of a run") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not JSON: {error}") from None
-
-
-class MetricsWriter:
-    """Appends rows to ``metrics.jsonl`` and to TensorBoard's files.
-
-    Rows past ``step``, written after the checkpoint that the run goes on from, are dropped first.
-    """
-
-    def __init__(self, workdir: Path, step: int):
-        self._path = workdir / "metrics.jsonl"
-        rows = []
-        if self._path.exists():
-            lines = [line for line in self._path.read_text().splitlines() if line.endswith("}")]
-            rows = [row for row in map(json.loads, lines) if row["step"] <= step]
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        temporary = self._path.with_name("metrics.jsonl.tmp")
-        temporary.write_text(text)
-        os.replace(temporary, self._path)
-        self.seconds_before = rows[-1]["seconds"] if rows else 0.0
-        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
-
-    def write(self, step: int, seconds: float, metrics: dict[str, float]) -> None:
-        """One row; a value that is not finite is written as null."""
-        row = {"step": step, "seconds": round(seconds, 2)}
-        for name, value in metrics.items():
-            row[name] = value if math.isfinite(value) else None
-            if math.isfinite(value):
-                self._board.add_scalar(name, value, step)
-        with self._path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-
-    def close(self) -> None:
-        self._board.close()
