@@ -66,12 +66,17 @@ def test_a_split_is_the_same_images_in_any_order(dataset, num_labels):
         assert images(dataset, here) == images(other, there)
 
 
-def test_the_seed_changes_the_labels_alone(dataset):
-    first, second = (
-        splits.make_split(dataset, config(split_seed=seed, validation=6)) for seed in (0, 1)
-    )
+def test_the_seed_changes_the_labels(dataset):
+    first, second = (splits.make_split(dataset, config(split_seed=seed)) for seed in (0, 1))
     assert not np.array_equal(first.labeled, second.labeled)
-    np.testing.assert_array_equal(first.validation, second.validation)
+
+
+def test_the_labels_are_the_same_with_and_without_validation(dataset):
+    without, with_validation = (
+        splits.make_split(dataset, config(validation=number)) for number in (0, 6)
+    )
+    np.testing.assert_array_equal(without.labeled, with_validation.labeled)
+    assert not np.intersect1d(with_validation.validation, without.labeled).size
 
 
 def test_all_labels(dataset):
@@ -99,8 +104,8 @@ def test_the_published_labels_of_the_toy_sets(name):
         ({"num_labels": 2}, "num_labels=2; expected at least one"),
         ({"num_labels": -2}, "num_labels=-2; expected at least one"),
         ({"num_labels": 33}, "num_labels=33: class 2 has 10 examples to choose from, 11 are"),
-        ({"validation": 33}, "validation=33: class 2 has 10 examples to choose from, 11 are"),
-        ({"validation": 24, "num_labels": 9}, "num_labels=9: class 2 has 2 examples"),
+        ({"validation": 33}, "validation=33: class 2 has 7 examples to choose from, 11 are"),
+        ({"validation": 24, "num_labels": 9}, "validation=24: class 2 has 7 examples"),
         ({"validation": -1}, "validation=-1; expected 0 or more"),
     ],
 )

@@ -1,0 +1,126 @@
+"""Every bijector by name, with an example event: what the generic tests run over."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from flowgmm_jax import flows
+
+
+class Entry(NamedTuple):
+    """A bijector and an event for it.
+
+    Attributes:
+      constructor: ``(dtype) -> Bijector``, the precision of the hidden layers of its conditioners.
+      event: a float32 array, batch axis first.
+      has_conditioner: whether ``dtype`` means anything.
+    """
+
+    constructor: Callable[[Any], flows.Bijector]
+    event: np.ndarray
+    has_conditioner: bool
+
+
+def normal(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def pixels(*shape, levels=16):
+    return np.random.default_rng(0).uniform(0, levels, size=shape).astype(np.float32)
+
+
+def plain(bijector, event):
+    return Entry(lambda dtype=None: bijector, event, has_conditioner=False)
+
+
+def conditioned(constructor, event):
+    return Entry(constructor, event, has_conditioner=True)
+
+
+NETS = {
+    "mlp": partial(flows.MLP, hidden=(6,)),
+    "resnet": partial(flows.ResNet, width=6, blocks=1),
+    "convnet": partial(flows.ConvNet, width=6),
+}
+IMAGE, ODD_IMAGE = normal(2, 4, 4, 2), normal(2, 3, 5, 3)
+
+
+def coupling(net, partition, parity, event):
+    def constructor(dtype=None):
+        return flows.affine_coupling(partial(NETS[net], dtype=dtype), partition, parity)
+
+    return conditioned(constructor, event)
+
+
+def step(i, dtype=None):
+    return flows.chain(
+        flows.actnorm(),
+        flows.invertible_1x1(),
+        flows.affine_coupling(partial(NETS["convnet"], dtype=dtype), flows.channel, i % 2),
+    )
+
+
+def repeated_step(dtype=None):
+    return flows.repeat(partial(step, dtype=dtype), 3)
+
+
+def two_scales(dtype=None):
+    return flows.multiscale(repeated_step(dtype), flows.chain(flows.squeeze(), flows.actnorm()))
+
+
+sinh = flows.stateless(
+    forward=lambda x: (jnp.sinh(x), jnp.log(jnp.cosh(x)).sum(-1)),
+    inverse=lambda z: (jnp.arcsinh(z), -0.5 * jnp.log1p(z**2).sum(-1)),
+)
+
+BIJECTORS: dict[str, Entry] = {
+    "actnorm of images": plain(flows.actnorm(), IMAGE),
+    "actnorm of vectors": plain(flows.actnorm(), normal(4, 3)),
+    "invertible_1x1 of images": plain(flows.invertible_1x1(), ODD_IMAGE),
+    "invertible_1x1 of vectors": plain(flows.invertible_1x1(), normal(4, 3)),
+    "logit": plain(flows.logit(0.05, 16), pixels(2, 3, 3, 1)),
+    "squeeze": plain(flows.squeeze(), IMAGE),
+    "stateless": plain(sinh, normal(4, 3)),
+    **{
+        f"affine_coupling {name} {net} parity {parity}": coupling(net, partition, parity, event)
+        for name, partition, net, event in [
+            ("checkerboard", flows.checkerboard, "resnet", ODD_IMAGE),
+            ("checkerboard", flows.checkerboard, "convnet", ODD_IMAGE),
+            ("channel", flows.channel, "mlp", normal(4, 6)),
+            ("channel", flows.channel, "resnet", normal(2, 3, 5, 4)),
+            ("channel", flows.channel, "convnet", normal(2, 3, 5, 4)),
+            ("half", flows.half, "mlp", normal(4, 5)),
+        ]
+        for parity in (0, 1)
+    },
+    "chain": conditioned(lambda dtype=None: step(1, dtype), IMAGE),
+    "repeat": conditioned(repeated_step, IMAGE),
+    "factor_out": conditioned(
+        lambda dtype=None: flows.factor_out(step(0, dtype)), normal(2, 4, 4, 4)
+    ),
+    "multiscale": conditioned(two_scales, normal(4, 4, 4, 4)),
+    "image_realnvp": conditioned(
+        lambda dtype=None: flows.image_realnvp(16, (4,), 1, dtype=dtype), pixels(2, 4, 4, 1)
+    ),
+    "image_realnvp of three scales": conditioned(
+        lambda dtype=None: flows.image_realnvp(16, (4, 4, 4), 1, dtype=dtype), pixels(2, 8, 8, 1)
+    ),
+    "vector_realnvp of even size": conditioned(
+        lambda dtype=None: flows.vector_realnvp(3, (6,), dtype=dtype), normal(4, 4)
+    ),
+    "vector_realnvp of odd size": conditioned(
+        lambda dtype=None: flows.vector_realnvp(3, (6,), dtype=dtype), normal(4, 5)
+    ),
+    "glow": conditioned(
+        lambda dtype=None: flows.glow(16, ((1, 2),), width=4, dtype=dtype), pixels(8, 4, 4, 1)
+    ),
+    "glow of two scales": conditioned(
+        lambda dtype=None: flows.glow(16, ((1, 2), (1, 2)), width=4, dtype=dtype),
+        pixels(8, 4, 4, 1),
+    ),
+}
+# Public names that construct no bijector.
+NOT_BIJECTORS = {"Bijector", "MLP", "ConvNet", "ResNet", "checkerboard", "channel", "half"}

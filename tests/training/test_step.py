@@ -1,0 +1,311 @@
+"""The training step: the same on any number of devices, compiled once, safe against NaN."""
+
+import logging
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import compiled, perturbed
+
+from configs import default
+from flowgmm_jax import InputError, gmm
+from flowgmm_jax.data.augment import view
+from flowgmm_jax.data.sampling import Pool, draw_batch
+from flowgmm_jax.models.build import build
+from flowgmm_jax.training import devices
+from flowgmm_jax.training.optimizer import learning_rate, make_optimizer
+from flowgmm_jax.training.step import AXIS, init_state, make_train_steps
+
+SEED = 3
+
+
+def make_config(**optimizer):
+    config = default.get_config()
+    config.data.name = "moons"
+    config.flow.update({"name": "vector_realnvp", "steps": 2, "hidden": (8,)})
+    config.prior.update({"means": "circle", "radius": 2.0})
+    config.loss.consistency_weight = 1.0
+    config.train.update({"batch_labeled": 4, "batch_unlabeled": 8, "steps": 20})
+    config.optimizer.update({"warmup_steps": 0, "learning_rate": 1e-2} | optimizer)
+    return config
+
+
+def make_pool(broken=False):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 2)).astype(np.float32)
+    if broken:
+        x[:] = np.nan
+    indices = np.arange(40, dtype=np.int32)
+    return Pool(*map(jnp.asarray, (x, indices % 2, indices[:8], indices[8:])))
+
+
+def make_state(config):
+    pool = make_pool()
+    init = compiled(partial(init_state, build(config), make_optimizer(config)))
+    return init(jax.random.key(0), pool.x, pool.y)
+
+
+def mapped_steps(config, num_devices=1):
+    """train_steps over some of the devices, and a function that copies a tree to each."""
+    draw = partial(
+        draw_batch,
+        num_shards=num_devices,
+        batch_labeled=config.train.batch_labeled,
+        batch_unlabeled=config.train.batch_unlabeled,
+        student=view([], 0),
+        teacher=view([], 0),
+    )
+    train_steps = make_train_steps(
+        build(config), make_optimizer(config), draw, config.optimizer.ema_decay
+    )
+    mapped = jax.pmap(
+        train_steps,
+        axis_name=AXIS,
+        in_axes=(0, 0, None, None),
+        devices=jax.local_devices()[:num_devices],
+    )
+
+    def run(state, pool, count):
+        copies = jax.tree.map(
+            lambda leaf: np.broadcast_to(leaf, (num_devices, *jnp.shape(leaf))), (state, pool)
+        )
+        state, metrics = mapped(*copies, SEED, count)
+        return jax.device_get((state, metrics))
+
+    return run
+
+
+def first(tree):
+    return devices.unreplicate(tree)
+
+
+def assert_trees_close(ours, theirs, **tolerance):
+    jax.tree.map(partial(np.testing.assert_allclose, **tolerance), ours, theirs)
+
+
+@pytest.fixture(scope="module")
+def config():
+    return make_config()
+
+
+@pytest.fixture(scope="module")
+def state(config):
+    """Perturbed: in a new coupling, most gradients are zero."""
+    state = make_state(config)
+    params = perturbed(state.params)
+    return jax.device_get(state._replace(params=params, ema_params=params))
+
+
+@pytest.fixture(scope="module")
+def one_device(config):
+    return mapped_steps(config)
+
+
+@pytest.fixture(scope="module")
+def two_devices(config):
+    if jax.device_count() < 2:
+        pytest.skip("needs two devices")
+    return mapped_steps(config, 2)
+
+
+def test_a_step_on_two_devices_equals_one(state, one_device, two_devices):
+    one, metrics_of_one = one_device(state, make_pool(), 1)
+    two, metrics_of_two = two_devices(state, make_pool(), 1)
+    assert_trees_close(first(two.params), first(one.params), rtol=1e-5, atol=1e-6)
+    assert_trees_close(first(metrics_of_two), first(metrics_of_one), rtol=1e-4, atol=1e-5)
+
+
+def test_the_gradient_of_two_devices_is_that_of_one(state, one_device, two_devices):
+    # Adam's first moment after one step is a tenth of the gradient; params hide its scale.
+    one, two = (run(state, make_pool(), 1)[0].opt_state for run in (one_device, two_devices))
+    assert_trees_close(first(two), first(one), rtol=1e-4, atol=1e-6)
+
+
+def test_both_devices_hold_the_same_state(state, two_devices):
+    two, _ = two_devices(state, make_pool(), 3)
+    jax.tree.map(lambda leaf: np.testing.assert_array_equal(leaf[0], leaf[1]), two)
+
+
+def test_several_steps_in_one_call_equal_as_many_calls(state, one_device):
+    together, metrics = one_device(state, make_pool(), 3)
+    apart, rows = state, []
+    for _ in range(3):
+        apart, row = first(one_device(apart, make_pool(), 1))
+        rows.append(row)
+    assert_trees_close(first(together), apart, rtol=1e-6, atol=1e-7)
+    means = jax.tree.map(lambda *values: np.mean(values), *rows)
+    assert_trees_close(first(metrics), means, rtol=1e-5, atol=1e-6)
+
+
+class Compilations(logging.Handler):
+    """Collects what jax.log_compiles says it compiles."""
+
+    def __init__(self):
+        super().__init__()
+        self.messages = []
+
+    def emit(self, record):
+        if "Finished XLA compilation" in record.getMessage():
+            self.messages.append(record.getMessage())
+
+
+@pytest.fixture
+def compilations():
+    handler, logger = Compilations(), logging.getLogger("jax")
+    logger.addHandler(handler)
+    with jax.log_compiles():
+        yield handler.messages
+    logger.removeHandler(handler)
+
+
+def test_only_the_first_call_compiles(state, config, compilations):
+    draw = partial(
+        draw_batch,
+        num_shards=jax.device_count(),
+        batch_labeled=4,
+        batch_unlabeled=8,
+        student=view([], 0),
+        teacher=view([], 0),
+    )
+    steps = devices.map_train_steps(
+        make_train_steps(build(config), make_optimizer(config), draw, 0.999)
+    )
+    pool = devices.replicate(make_pool())
+    new_state, metrics = steps(devices.replicate(state), pool, SEED, 1)
+    jax.block_until_ready(metrics)
+    assert len(compilations) == 1
+    compilations.clear()
+    _, metrics = steps(new_state, pool, SEED, 5)
+    jax.block_until_ready(metrics)
+    assert compilations == []
+
+
+def test_a_step_that_is_not_finite_leaves_everything_but_its_number(state, one_device):
+    after, metrics = first(one_device(state, make_pool(broken=True), 1))
+    jax.tree.map(np.testing.assert_array_equal, after[1:], state[1:])
+    assert (after.step, metrics["skipped"]) == (1, 1.0)
+
+
+def test_skipped_steps_are_counted_as_a_share(state, one_device):
+    pool = make_pool()
+    pool = pool._replace(x=pool.x.at[pool.labeled[:4]].set(jnp.nan))
+    _, metrics = first(one_device(state, make_pool(), 4))
+    assert metrics["skipped"] == 0
+    _, metrics = first(one_device(state, pool, 2))
+    assert metrics["skipped"] in (0.5, 1.0)
+
+
+def test_the_average_starts_fast_and_follows_the_parameters(state, one_device):
+    after, _ = first(one_device(state, make_pool(), 1))
+    # Decay (1 + step) / (10 + step) at step 0.
+    expected = jax.tree.map(lambda old, new: 0.1 * old + 0.9 * new, state.params, after.params)
+    assert_trees_close(after.ema_params, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_average_has_its_decay_later(state, one_device):
+    state = state._replace(step=np.int32(10**6))
+    after, _ = first(one_device(state, make_pool(), 1))
+    expected = jax.tree.map(
+        lambda old, new: 0.999 * old + 0.001 * new, state.ema_params, after.params
+    )
+    assert_trees_close(after.ema_params, expected, rtol=1e-5, atol=1e-6)
+
+
+def one_update(config, gradient=1.0):
+    """Updates for parameters of one and gradients of one value."""
+    params = jax.tree.map(jnp.ones_like, make_state(config).params)
+    tx = make_optimizer(config)
+    gradients = jax.tree.map(lambda leaf: jnp.full_like(leaf, gradient), params)
+    updates, _ = tx.update(gradients, tx.init(params), params)
+    return updates
+
+
+@pytest.mark.parametrize("trainable", [(), ("means",), ("log_scale", "log_weights")], ids=str)
+def test_what_moves_of_the_prior_is_what_is_named(trainable):
+    config = make_config()
+    config.prior.trainable = trainable
+    updates = one_update(config)["prior"]
+    moved = {name for name in gmm.GMM._fields if np.any(getattr(updates, name) != 0)}
+    assert moved == set(trainable)
+
+
+def test_the_prior_has_its_own_learning_rate():
+    config = make_config(learning_rate=1e-3)
+    config.prior.trainable = ("means",)
+    config.prior.learning_rate = 5e-2
+    np.testing.assert_allclose(one_update(config)["prior"].means, -5e-2, rtol=1e-4)
+
+
+def test_weight_decay_takes_kernels_alone():
+    with_decay = one_update(make_config(weight_decay=0.5, learning_rate=1e-2))["flow"]
+    without = one_update(make_config(weight_decay=0.0, learning_rate=1e-2))["flow"]
+    difference = jax.tree.map(lambda a, b: float(np.max(np.abs(a - b))), with_decay, without)
+    decayed = {
+        path[-1].key: value for path, value in jax.tree_util.tree_leaves_with_path(difference)
+    }
+    assert decayed.pop("kernel") == pytest.approx(0.5 * 1e-2, rel=1e-3)
+    assert set(decayed) >= {"bias", "rescale", "shift", "log_scale"}
+    assert set(decayed.values()) == {0.0}
+
+
+def test_an_unknown_trainable_is_refused():
+    config = make_config()
+    config.prior.trainable = ("mean",)
+    with pytest.raises(InputError, match="config.prior.trainable names mean, .*means, log_scale"):
+        make_optimizer(config)
+
+
+def test_large_gradients_are_clipped_to_their_norm():
+    config = make_config(clip_norm=1e-12)  # far below Adam's epsilon: what is clipped hardly moves
+    updates = one_update(config, gradient=1e6)["flow"]
+    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(updates)) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "step", "expected"),
+    [
+        ("constant", 0, 0, 1.0),
+        ("constant", 0, 19, 1.0),
+        ("constant", 10, 0, 0.0),
+        ("constant", 10, 5, 0.5),
+        ("constant", 10, 10, 1.0),
+        ("cosine", 0, 0, 1.0),
+        ("cosine", 0, 10, 0.5),
+        ("cosine", 0, 20, 0.0),
+        ("cosine", 10, 5, 0.5),
+        ("cosine", 10, 10, 1.0),
+        ("cosine", 10, 15, 0.5),
+        ("cosine", 10, 20, 0.0),
+    ],
+)
+def test_the_learning_rate_follows_its_schedule(schedule, warmup, step, expected):
+    config = make_config(schedule=schedule, warmup_steps=warmup)
+    assert float(learning_rate(config, 1.0)(step)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_unknown_schedule_is_refused():
+    with pytest.raises(InputError, match="config.optimizer.schedule is 'step', .*constant, cosine"):
+        make_optimizer(make_config(schedule="step"))
+
+
+@pytest.mark.parametrize("batch", [0, 2, 32])
+def test_a_batch_that_the_devices_divide_is_accepted(monkeypatch, batch):
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    devices.check_divides("train.batch_labeled", batch)
+
+
+def test_a_batch_that_the_devices_do_not_divide_is_refused(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 8)
+    message = "config.train.batch_labeled is 33, which 8 devices do not divide evenly"
+    with pytest.raises(InputError, match=message):
+        devices.check_divides("train.batch_labeled", 33)
+
+
+def test_a_replicated_tree_is_one_copy_a_device():
+    tree = {"a": jnp.arange(3.0), "b": jnp.int32(4)}
+    copies = devices.replicate(tree)
+    assert copies["a"].shape == (jax.local_device_count(), 3)
+    assert len(copies["b"].sharding.device_set) == jax.local_device_count()
+    jax.tree.map(np.testing.assert_array_equal, devices.unreplicate(copies), tree)
