@@ -72,7 +72,7 @@ def config_flag(default: str) -> flags.FlagHolder:
     arguments = sys.argv[1:]
     given = [
         argument.partition("=")[2] or following
-        for argument, following in zip(arguments, [*arguments[1:], ""], strict=True)
+        for argument, following in zip(arguments, [*arguments, ""][1:], strict=True)
         if argument.lstrip("-").partition("=")[0] == "config" and argument.startswith("-")
     ]
     try:

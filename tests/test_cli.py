@@ -86,6 +86,18 @@ def test_a_run_prints_its_result_and_its_directory(tmp_path):
     assert json.loads((workdir / "config.json").read_text())["flow"]["stages"] == [[1, 1]]
 
 
+def test_the_command_without_arguments_is_complete():
+    code = "import sys, absl.flags, train; absl.flags.FLAGS(sys.argv[:1]);"
+    done = subprocess.run(
+        [sys.executable, "-c", code + "print(train.CONFIG.value.data.name)"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    assert done.stdout == "digits\n"
+
+
 @pytest.mark.parametrize(
     ("spec", "name"),
     [

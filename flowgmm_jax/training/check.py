@@ -1,0 +1,50 @@
+"""What can be said of a config before anything is loaded."""
+
+from ml_collections import ConfigDict
+
+from flowgmm_jax.errors import InputError
+from flowgmm_jax.training import devices
+
+# The least value of a field, and the largest where there is one.
+RANGES = {
+    "seed": (0, None),
+    "data.validation": (0, None),
+    "loss.ramp_steps": (0, None),
+    "loss.confidence": (0.0, 1.0),
+    "augment.crop": (0, None),
+    "augment.jitter": (0.0, None),
+    "optimizer.learning_rate": (0.0, None),
+    "optimizer.warmup_steps": (0, None),
+    "optimizer.weight_decay": (0.0, None),
+    "optimizer.clip_norm": (1e-30, None),
+    "optimizer.ema_decay": (0.0, 1.0),
+    "train.steps": (1, None),
+    "train.batch_labeled": (1, None),
+    "train.batch_unlabeled": (0, None),
+    "train.steps_per_call": (1, None),
+    "train.log_every": (1, None),
+    "train.eval_every": (0, None),
+    "train.checkpoint_every": (0, None),
+}
+
+
+def check(config: ConfigDict) -> None:
+    """Checks the ranges of fields, and that the devices divide the batches.
+
+    Raises:
+      InputError: naming the field, what was found and what was expected.
+    """
+    for name, (least, most) in RANGES.items():
+        value = config
+        for field in name.split("."):
+            value = value[field]
+        if not value >= least or (most is not None and value > most):
+            expected = f"at least {least}" if most is None else f"{least} to {most}"
+            raise InputError(f"config.{name} is {value}, expected {expected}")
+    if len(config.augment.affine) not in (0, 3):
+        raise InputError(
+            f"config.augment.affine is {tuple(config.augment.affine)}, expected () or three "
+            "numbers: angle, zoom, shear"
+        )
+    devices.check_divides("train.batch_labeled", config.train.batch_labeled)
+    devices.check_divides("train.batch_unlabeled", config.train.batch_unlabeled)
