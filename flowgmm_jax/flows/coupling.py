@@ -32,26 +32,32 @@ class Partition(NamedTuple):
     only_changed: Callable
 
 
-def _checkerboard_mask(x: jax.Array, parity) -> jax.Array:
-    """Booleans (1, H, W, 1), true where a pixel is kept."""
+def _masked(kept: Callable[[jax.Array, int | jax.Array], jax.Array]) -> Partition:
+    """The partition of a mask, true where an entry is kept: both parts have the whole event's
+    shape and are zero where they have no entries."""
+    return Partition(
+        split=lambda x, parity: (
+            jnp.where(kept(x, parity), x, 0),
+            jnp.where(kept(x, parity), 0, x),
+        ),
+        merge=lambda kept_part, changed, parity: kept_part + changed,
+        only_changed=lambda a, parity: jnp.where(kept(a, parity), 0, a),
+    )
+
+
+def _checkerboard_mask(x: jax.Array, parity: int | jax.Array) -> jax.Array:
+    """Booleans (1, H, W, 1)."""
     _, h, w, _ = x.shape
     rows, columns = jnp.arange(h)[:, None], jnp.arange(w)[None, :]
     return ((rows + columns + parity) % 2 == 0)[None, :, :, None]
 
 
-# Pixels of one colour of a checkerboard are kept; both parts have the whole image's shape, zero
-# where they have no entries, because convolutions need the geometry. Events (B, H, W, C).
-checkerboard = Partition(
-    split=lambda x, parity: (
-        jnp.where(_checkerboard_mask(x, parity), x, 0),
-        jnp.where(_checkerboard_mask(x, parity), 0, x),
-    ),
-    merge=lambda kept, changed, parity: kept + changed,
-    only_changed=lambda a, parity: jnp.where(_checkerboard_mask(a, parity), 0, a),
-)
+def _half_mask(x: jax.Array, parity: int | jax.Array) -> jax.Array:
+    """Booleans (1, D); D may be odd."""
+    return ((jnp.arange(x.shape[-1]) * 2 < x.shape[-1]) != jnp.asarray(parity, bool))[None]
 
 
-def _split_halves(x: jax.Array, parity) -> tuple[jax.Array, jax.Array]:
+def _split_channels(x: jax.Array, parity: int | jax.Array) -> tuple[jax.Array, jax.Array]:
     if x.shape[-1] % 2:
         raise ValueError(
             f"the channel partition needs an even number of channels, found {x.shape[-1]}"
@@ -61,30 +67,19 @@ def _split_halves(x: jax.Array, parity) -> tuple[jax.Array, jax.Array]:
     return jnp.where(swap, second, first), jnp.where(swap, first, second)
 
 
-def _merge_halves(kept: jax.Array, changed: jax.Array, parity) -> jax.Array:
+def _merge_channels(kept: jax.Array, changed: jax.Array, parity: int | jax.Array) -> jax.Array:
     swap = jnp.asarray(parity, bool)
     first, second = jnp.where(swap, changed, kept), jnp.where(swap, kept, changed)
     return jnp.concatenate([first, second], axis=-1)
 
 
-# Half of the channels is kept. Events (B, H, W, C) or (B, D) with an even last axis.
-channel = Partition(_split_halves, _merge_halves, only_changed=lambda a, parity: a)
-
-
-def _half_mask(x: jax.Array, parity) -> jax.Array:
-    """Booleans (1, D), true where an entry is kept; D may be odd."""
-    return ((jnp.arange(x.shape[-1]) * 2 < x.shape[-1]) != jnp.asarray(parity, bool))[None]
-
-
-# Half of the entries of a vector is kept; both parts have D entries, so D may be odd.
-half = Partition(
-    split=lambda x, parity: (
-        jnp.where(_half_mask(x, parity), x, 0),
-        jnp.where(_half_mask(x, parity), 0, x),
-    ),
-    merge=lambda kept, changed, parity: kept + changed,
-    only_changed=lambda a, parity: jnp.where(_half_mask(a, parity), 0, a),
-)
+# Pixels of one colour of a checkerboard are kept, of events (B, H, W, C).
+checkerboard = _masked(_checkerboard_mask)
+# The first or the second half of a vector is kept, of events (B, D).
+half = _masked(_half_mask)
+# Half of the channels is kept, of events (B, H, W, C) or (B, D) with an even last axis. Without a
+# mask: the conditioner reads and writes half as much.
+channel = Partition(_split_channels, _merge_channels, only_changed=lambda a, parity: a)
 
 
 def affine_coupling(
