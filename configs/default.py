@@ -42,7 +42,7 @@ def get_config() -> ConfigDict:
     config.augment.crop = 0  # pixels of padding for random crops
     config.augment.flip = False
     config.augment.affine = ()  # largest (angle in degrees, relative zoom, shear)
-    config.augment.jitter = 0.0  # standard deviation of noise on the teacher's view of vectors
+    config.augment.jitter = (0.0, 0.0)  # noise on vectors: deviations of student, teacher
 
     config.optimizer = ConfigDict()
     config.optimizer.learning_rate = 1e-3

@@ -7,6 +7,7 @@ from configs import _toy
 
 
 def get_config():
-    config = _toy.get_config()
+    config = _toy.get_blurred_config()
     config.data.name = "eight_gaussians"
+    config.augment.jitter = (0.1, 0.3)
     return config

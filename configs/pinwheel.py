@@ -7,6 +7,9 @@ from configs import _toy
 
 
 def get_config():
-    config = _toy.get_config()
+    config = _toy.get_blurred_config()
     config.data.name = "pinwheel"
+    config.augment.jitter = (0.1, 0.15)
+    config.loss.consistency_weight = 3.0
+    config.optimizer.weight_decay = 3.0
     return config

@@ -12,7 +12,6 @@ RANGES = {
     "loss.ramp_steps": (0, None),
     "loss.confidence": (0.0, 1.0),
     "augment.crop": (0, None),
-    "augment.jitter": (0.0, None),
     "optimizer.learning_rate": (0.0, None),
     "optimizer.warmup_steps": (0, None),
     "optimizer.weight_decay": (0.0, None),
@@ -45,6 +44,11 @@ def check(config: ConfigDict) -> None:
         raise InputError(
             f"config.augment.affine is {tuple(config.augment.affine)}, expected () or three "
             "numbers: angle, zoom, shear"
+        )
+    if len(config.augment.jitter) != 2 or min(config.augment.jitter) < 0:
+        raise InputError(
+            f"config.augment.jitter is {tuple(config.augment.jitter)}, expected two numbers of "
+            "at least 0: of the student's and the teacher's view"
         )
     devices.check_divides("train.batch_labeled", config.train.batch_labeled)
     devices.check_divides("train.batch_unlabeled", config.train.batch_unlabeled)

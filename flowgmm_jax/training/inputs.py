@@ -30,14 +30,13 @@ def views(config: ConfigDict, info: datasets.Info) -> tuple[augment.View, augmen
             f"config.augment.affine, crop and flip are for images, but examples have shape "
             f"{info.shape}: expected config.augment.jitter alone"
         )
-    if config.augment.jitter and len(info.shape) != 1:
+    if any(config.augment.jitter) and len(info.shape) != 1:
         raise InputError(
             f"config.augment.jitter is for vectors, but examples have shape {info.shape}"
         )
-    if config.augment.jitter:
-        # Only the teacher's: noise on what is trained on would blur the density.
-        noisy = partial(augment.jitter, scale=config.augment.jitter)
-        return augment.view([], info.levels), augment.view([noisy], info.levels)
+    if any(config.augment.jitter):
+        student, teacher = (partial(augment.jitter, scale=s) for s in config.augment.jitter)
+        return augment.view([student], info.levels), augment.view([teacher], info.levels)
     weak, strong = [], []
     if config.augment.crop:
         weak.append(partial(augment.random_crop, pad=config.augment.crop))
