@@ -1,6 +1,8 @@
 """scikit-learn's 8x8 digits with 100 labels: the default, for a first look.
 
 python train.py
+
+Measured on 2 cores: 96.9 ± 0.8% over five labelled sets, 70 to 110 s (python benchmarks/digits.py).
 """
 
 from configs import default

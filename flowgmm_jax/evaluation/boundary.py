@@ -61,8 +61,9 @@ def plot(
     data.pcolormesh(
         horizontal, vertical, density, cmap="Greys", vmax=np.quantile(density, 0.995), alpha=0.6
     )
-    for k in range(num_classes):
-        data.contour(horizontal, vertical, classes == k, [0.5], colors="black", linestyles="dashed")
+    for k in range(num_classes - 1):
+        others = np.ma.masked_where(classes < k, classes == k)  # each border once
+        data.contour(horizontal, vertical, others, [0.5], colors="black", linestyles="dashed")
     _scatter(data, x, y, labeled, colors)
     data.set_title("data x, density p(x), decision boundary")
 

@@ -69,6 +69,25 @@ class Conv3x3(nn.Module):
         return same_convolution(x, kernel) + bias
 
 
+def _normalised(h: jax.Array, dtype: Any) -> jax.Array:
+    return nn.relu(nn.LayerNorm(dtype=dtype)(h))
+
+
+class _ResidualBlock(nn.Module):
+    """One block, and its share of the sum of projections; shaped for a scan over blocks."""
+
+    width: int
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, carry: tuple[jax.Array, jax.Array], _) -> tuple[tuple, None]:
+        h, skip = carry
+        update = Conv3x3(self.width, dtype=self.dtype)(_normalised(h, self.dtype))
+        h = h + Conv3x3(self.width, dtype=self.dtype)(_normalised(update, self.dtype))
+        skip = skip + nn.Dense(self.width, dtype=self.dtype)(h)
+        return (h, skip), None
+
+
 class ResNet(nn.Module):
     """The paper's residual network: (B, H, W, C) -> two arrays (B, H, W, features).
 
@@ -85,17 +104,18 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        def normalised(h):
-            return nn.relu(nn.LayerNorm(dtype=self.dtype)(h))
-
         h = nn.relu(jnp.concatenate([x, -x], axis=-1))
         h = Conv3x3(self.width, dtype=self.dtype)(h)
         skip = nn.Dense(self.width, dtype=self.dtype)(h)
-        for _ in range(self.blocks):
-            update = Conv3x3(self.width, dtype=self.dtype)(normalised(h))
-            h = h + Conv3x3(self.width, dtype=self.dtype)(normalised(update))
-            skip = skip + nn.Dense(self.width, dtype=self.dtype)(h)
-        return ScaleAndShift(self.features, self.bound)(normalised(skip))
+        # A scan over the blocks, as over the couplings: compile time does not grow with depth.
+        blocks = nn.scan(
+            _ResidualBlock,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            length=self.blocks,
+        )
+        (h, skip), _ = blocks(self.width, self.dtype)((h, skip), None)
+        return ScaleAndShift(self.features, self.bound)(_normalised(skip, self.dtype))
 
 
 class ConvNet(nn.Module):
@@ -112,9 +132,7 @@ class ConvNet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         h = Conv3x3(self.width, weight_norm=False, dtype=self.dtype)(x)
-        h = nn.relu(nn.LayerNorm(dtype=self.dtype)(h))
-        h = nn.Dense(self.width, dtype=self.dtype)(h)
-        h = nn.relu(nn.LayerNorm(dtype=self.dtype)(h))
-        h = Conv3x3(self.width, weight_norm=False, dtype=self.dtype)(h)
-        h = nn.relu(nn.LayerNorm(dtype=self.dtype)(h))
+        h = nn.Dense(self.width, dtype=self.dtype)(_normalised(h, self.dtype))
+        h = Conv3x3(self.width, weight_norm=False, dtype=self.dtype)(_normalised(h, self.dtype))
+        h = _normalised(h, self.dtype)
         return ScaleAndShift(self.features, self.bound)(h)
