@@ -2,7 +2,7 @@
 
     python train.py --config=configs/cifar10_all.py --config.data.data_dir=DIR
 
-The published setting, for a GPU.
+The published network, for a GPU; batch and steps of this row are our choice.
 """
 
 from configs import _color

@@ -2,7 +2,8 @@
 
     python train.py --config=configs/mnist_all.py --config.data.data_dir=DIR
 
-A network for the CPU. `--config=configs/mnist_all.py:published` is the published setting.
+A network for the CPU. `--config=configs/mnist_all.py:published` has the published network;
+batch and steps of this row are our choice.
 """
 
 from configs import _mnist
