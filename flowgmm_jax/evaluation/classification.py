@@ -1,6 +1,6 @@
 """Accuracy, likelihoods and the inverse error of a model on a set of examples."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,27 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowgmm_jax import losses
-from flowgmm_jax.data.augment import view
 from flowgmm_jax.density import bits_per_dim
+from flowgmm_jax.evaluation.batches import batches, dequantized
 from flowgmm_jax.models.base import Model
-
-BATCH = 250
-
-
-def _batches(*arrays: np.ndarray) -> Iterator[tuple]:
-    """(index, mask, *parts) of equal sizes: the last is filled up, so one program serves all."""
-    total = len(arrays[0])
-    size = min(BATCH, total)
-    for start in range(0, total, size):
-        index = np.arange(start, start + size)
-        yield index, index < total, *(array[index % total] for array in arrays)
-
-
-def _dequantized(index: jax.Array, x: jax.Array, levels: int) -> jax.Array:
-    """x with noise that depends on the position of an example alone, not on the batches."""
-    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(index)
-    return jax.vmap(view([], levels))(keys, x)
-
 
 def make_evaluator(
     model: Model, levels: int
@@ -53,12 +35,12 @@ def make_evaluator(
             "nll": losses.cross_entropy(joint, y),
         }
         if model.log_density:
-            noisy = _dequantized(index, x, levels)
+            noisy = dequantized(index, x, levels)
             totals["bits_per_dim"] = bits_per_dim(model.log_density(params, noisy), x[0].size)
         return {name: jnp.sum(jnp.where(mask, total, 0)) for name, total in totals.items()}
 
     def evaluate(params, x, y):
-        parts = [jax.device_get(sums(params, *batch)) for batch in _batches(x, y)]
+        parts = [jax.device_get(sums(params, *batch)) for batch in batches(x, y)]
         return {name: float(sum(part[name] for part in parts) / len(x)) for name in parts[0]}
 
     return evaluate
@@ -69,8 +51,8 @@ def inverse_error_max(model: Model, params: Any, x: np.ndarray, levels: int) -> 
 
     @jax.jit
     def error(params, index, x):
-        x = _dequantized(index, x, levels)
+        x = dequantized(index, x, levels)
         return jnp.max(jnp.abs(model.decode(params, model.encode(params, x)) - x))
 
     # numpy's maximum, unlike max, is nan where any is.
-    return float(np.max([error(params, index, part) for index, _, part in _batches(x)]))
+    return float(np.max([error(params, index, part) for index, _, part in batches(x)]))
