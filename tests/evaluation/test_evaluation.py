@@ -63,14 +63,14 @@ def test_metrics_agree_with_scikit_learn(examples):
 def test_metrics_do_not_depend_on_the_batch(examples, batch, monkeypatch):
     x, y, params = examples
     whole = make_evaluator(linear_model(), levels=0)(params, x, y)
-    monkeypatch.setattr(classification, "BATCH", batch)
+    monkeypatch.setattr(batches, "BATCH", batch)
     parts = make_evaluator(linear_model(), levels=0)(params, x, y)
     assert parts == pytest.approx(whole, rel=1e-5)
 
 
 def test_the_largest_inverse_error_is_found(examples, monkeypatch):
     x, _, params = examples
-    monkeypatch.setattr(classification, "BATCH", 5)
+    monkeypatch.setattr(batches, "BATCH", 5)
     worst = np.abs(x).max()
     model = linear_model(decode=lambda params, z: z + jnp.where(jnp.abs(z) == worst, 3.0, 0.0))
     assert inverse_error_max(model, params, x, levels=0) == pytest.approx(3.0, rel=1e-5)
@@ -78,7 +78,7 @@ def test_the_largest_inverse_error_is_found(examples, monkeypatch):
 
 def test_an_inverse_that_is_not_finite_is_not_hidden(examples, monkeypatch):
     x, _, params = examples
-    monkeypatch.setattr(classification, "BATCH", 5)
+    monkeypatch.setattr(batches, "BATCH", 5)
     worst = np.abs(x).max()
     model = linear_model(decode=lambda params, z: jnp.where(jnp.abs(z) == worst, jnp.nan, z))
     assert np.isnan(inverse_error_max(model, params, x, levels=0))
