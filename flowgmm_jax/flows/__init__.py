@@ -1,6 +1,14 @@
 """Normalizing flows as pure functions: the algebra, the layers and the architectures."""
 
-from flowgmm_jax.flows.bijector import Bijector, chain, factor_out, multiscale, repeat, stateless
+from flowgmm_jax.flows.bijector import (
+    Bijector,
+    chain,
+    factor_out,
+    layers,
+    multiscale,
+    repeat,
+    stateless,
+)
 from flowgmm_jax.flows.coupling import affine_coupling, channel, checkerboard, half
 from flowgmm_jax.flows.glow import glow
 from flowgmm_jax.flows.nets import MLP, ConvNet, ResNet
@@ -22,6 +30,7 @@ __all__ = [
     "half",
     "image_realnvp",
     "invertible_1x1",
+    "layers",
     "logit",
     "multiscale",
     "repeat",

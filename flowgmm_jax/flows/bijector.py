@@ -10,7 +10,7 @@ transformed event together with its log-determinant, ``log_det: (B,)`` in nats, 
 """
 
 from collections.abc import Callable
-from functools import reduce
+from functools import cache, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -29,11 +29,28 @@ class Bijector(NamedTuple):
         initialisation from data (actnorm) needs nothing special.
       forward: ``(params, x) -> (z, log_det)``, data to latents, log |det dz/dx|.
       inverse: ``(params, z) -> (x, log_det)``, latents to data, log |det dx/dz|.
+      name: of the map, for people.
+      parts: of a composite, ``(params) -> [(bijector, params), ...]``, the maps that it applies in
+        their order; None where it is not composed. See ``layers``.
     """
 
     init: Callable[[jax.Array, Event], Params]
     forward: Callable[[Params, Event], tuple[Event, jax.Array]]
     inverse: Callable[[Params, Event], tuple[Event, jax.Array]]
+    name: str = ""
+    parts: Callable[[Params], list[tuple["Bijector", Params]]] | None = None
+
+
+def layers(bijector: Bijector, params: Params) -> list[tuple[Bijector, Params]]:
+    """A flow taken apart: maps with their parameters, whose chain is the bijector.
+
+    For looking inside of a trained flow. A step of ``repeat`` is one layer; the steps of one
+    ``repeat`` share their functions, so that what is compiled for one serves them all. Below a
+    ``factor_out``, events are pairs of what is latent already and what goes on.
+    """
+    if bijector.parts is None:
+        return [(bijector, params)]
+    return [layer for part in bijector.parts(params) for layer in layers(*part)]
 
 
 def zero_log_det(x: Event) -> jax.Array:
@@ -52,12 +69,13 @@ def sum_event(x: jax.Array) -> jax.Array:
     return jnp.sum(x, axis=range(1, x.ndim), dtype=jnp.promote_types(x.dtype, jnp.float32))
 
 
-def stateless(forward: Callable, inverse: Callable) -> Bijector:
+def stateless(forward: Callable, inverse: Callable, name: str = "") -> Bijector:
     """A bijector without parameters from ``forward(x)`` and ``inverse(z)``."""
     return Bijector(
         init=lambda key, x: (),
         forward=lambda params, x: forward(x),
         inverse=lambda params, z: inverse(z),
+        name=name,
     )
 
 
@@ -92,7 +110,10 @@ def chain(*bijectors: Bijector) -> Bijector:
             log_det += log_det_i
         return z, log_det
 
-    return Bijector(init, forward, inverse)
+    def parts(params):
+        return list(zip(bijectors, params, strict=True))
+
+    return Bijector(init, forward, inverse, "chain", parts)
 
 
 def repeat(step: Callable[[jax.Array], Bijector], n: int) -> Bijector:
@@ -130,10 +151,22 @@ def repeat(step: Callable[[jax.Array], Bijector], n: int) -> Bijector:
         xs = (np.arange(n), params)
         return jax.lax.scan(body, (x, zero_log_det(x)), xs, reverse=reverse)[0]
 
+    indexed = Bijector(  # one step, whose number is among its parameters
+        init,
+        forward=lambda params, x: step(params[0]).forward(params[1], x),
+        inverse=lambda params, z: step(params[0]).inverse(params[1], z),
+        name="step",
+    )
+
+    def parts(params):
+        return [(indexed, (i, jax.tree.map(lambda leaf, i=i: leaf[i], params))) for i in range(n)]
+
     return Bijector(
         init,
         forward=lambda params, x: scan("forward", params, x, reverse=False),
         inverse=lambda params, z: scan("inverse", params, z, reverse=True),
+        name="repeat",
+        parts=parts,
     )
 
 
@@ -162,7 +195,31 @@ def factor_out(rest: Bijector) -> Bijector:
         kept, log_det = rest.inverse(params, kept)
         return jnp.concatenate([kept, z], axis=-1), log_det
 
-    return Bijector(lambda key, x: rest.init(key, split(x)[0]), forward, inverse)
+    halve = stateless(
+        lambda x: (split(x)[::-1], zero_log_det(x)),
+        lambda zs: (jnp.concatenate([zs[1], zs[0]], axis=-1), zero_log_det(zs)),
+        name="factor_out",
+    )
+
+    @cache
+    def on_kept(bijector):
+        def mapped(direction):
+            def apply(params, zs):
+                kept, log_det = direction(params, zs[1])
+                return (zs[0], kept), log_det
+
+            return apply
+
+        init, forward, inverse, name, _ = bijector
+        return Bijector(init, mapped(forward), mapped(inverse), name)
+
+    def parts(params):
+        below = [(on_kept(bijector), params_i) for bijector, params_i in layers(rest, params)]
+        return [(halve, ()), *below]
+
+    return Bijector(
+        lambda key, x: rest.init(key, split(x)[0]), forward, inverse, "factor_out", parts
+    )
 
 
 def multiscale(*stages: Bijector) -> Bijector:

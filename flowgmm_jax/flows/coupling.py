@@ -115,4 +115,4 @@ def affine_coupling(
         x = partition.merge(kept, (changed - shift) * jnp.exp(-log_scale), parity)
         return x, -sum_event(log_scale)
 
-    return Bijector(init, forward, inverse)
+    return Bijector(init, forward, inverse, "affine_coupling")

@@ -33,7 +33,7 @@ def squeeze() -> Bijector:
         x = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, c // 4)
         return x, zero_log_det(z)
 
-    return stateless(forward, inverse)
+    return stateless(forward, inverse, "squeeze")
 
 
 def logit(alpha: float, levels: float) -> Bijector:
@@ -61,7 +61,7 @@ def logit(alpha: float, levels: float) -> Bijector:
     def inverse(z):
         return (jax.nn.sigmoid(z) - alpha) / slope, -sum_event(log_slope(z))
 
-    return stateless(forward, inverse)
+    return stateless(forward, inverse, "logit")
 
 
 def actnorm() -> Bijector:
@@ -97,7 +97,7 @@ def actnorm() -> Bijector:
         shift, log_scale = broadcast(params, z)
         return z * jnp.exp(-log_scale) - shift, -log_det(params, z)
 
-    return Bijector(init, forward, inverse)
+    return Bijector(init, forward, inverse, "actnorm")
 
 
 def invertible_1x1() -> Bijector:
@@ -125,4 +125,4 @@ def invertible_1x1() -> Bijector:
     def inverse(params, z):
         return multiply(z, jnp.linalg.inv(params["matrix"])), -log_det(params, z)
 
-    return Bijector(init, forward, inverse)
+    return Bijector(init, forward, inverse, "invertible_1x1")

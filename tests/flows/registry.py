@@ -123,4 +123,8 @@ BIJECTORS: dict[str, Entry] = {
     ),
 }
 # Public names that construct no bijector.
-NOT_BIJECTORS = {"Bijector", "MLP", "ConvNet", "ResNet", "checkerboard", "channel", "half"}
+NOT_BIJECTORS = {
+    *("Bijector", "layers"),
+    *("MLP", "ConvNet", "ResNet"),
+    *("checkerboard", "channel", "half"),
+}
