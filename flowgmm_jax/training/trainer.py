@@ -12,7 +12,7 @@ from flowgmm_jax.data import datasets
 from flowgmm_jax.data.sampling import draw_batch
 from flowgmm_jax.data.splits import make_split
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.evaluation.classification import make_evaluator
+from flowgmm_jax.evaluation.metrics import make_evaluator
 from flowgmm_jax.json_files import write_json
 from flowgmm_jax.models.build import build
 from flowgmm_jax.training import checkpoint, devices, inputs

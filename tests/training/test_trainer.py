@@ -16,7 +16,7 @@ import tiny
 import flowgmm_jax as fg
 from flowgmm_jax.data import datasets
 from flowgmm_jax.data.splits import make_split
-from flowgmm_jax.evaluation.classification import make_evaluator
+from flowgmm_jax.evaluation.metrics import make_evaluator
 from flowgmm_jax.training import restore
 from flowgmm_jax.training import trainer as trainer_module
 from flowgmm_jax.training.trainer import resolve, train_and_evaluate
