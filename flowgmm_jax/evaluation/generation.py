@@ -1,0 +1,320 @@
+"""Means, samples and interpolations of a trained model (poster, Figure 4 a-d)."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib import pyplot as plt
+
+from flowgmm_jax import gmm
+from flowgmm_jax.evaluation import poster
+from flowgmm_jax.evaluation.batches import map_batches
+from flowgmm_jax.evaluation.section import (
+    OTHER,
+    UNLABELED,
+    Picture,
+    Row,
+    Section,
+    Subject,
+    panels,
+    show_images,
+)
+from flowgmm_jax.models.base import Model
+
+SAMPLES = 10  # of each class
+TEMPERATURES = (0.0, 0.25, 0.5, 0.7, 0.85, 1.0)
+STEPS = 11  # of an interpolation, ends included
+SHOWN, PAIRS = 8, 64  # pairs drawn, pairs measured
+KINDS = {"same": "the same class", "different": "different classes"}
+
+
+def sample_classes(subject: Subject, key: jax.Array, temperature: float, count: int) -> np.ndarray:
+    """Samples (K, count, ...) of every class; temperature multiplies standard deviations."""
+    num_classes = subject.config.data.num_classes
+    labels = np.repeat(np.arange(num_classes), count)
+    sample = jax.jit(subject.model.sample)
+    x = np.asarray(sample(subject.params, key, labels, jnp.float32(temperature)))
+    return x.reshape(num_classes, count, *x.shape[1:])
+
+
+def choose_pairs(y: np.ndarray, same_class: bool, count: int) -> np.ndarray:
+    """Positions (count, 2) of test examples of the same class or of different ones.
+
+    The classes of the first ends go round, so that every class takes part.
+    """
+    rng = np.random.default_rng(0)
+    classes = np.unique(y)
+    classes = classes[[(y == k).sum() > 1 for k in classes]] if same_class else classes
+    pairs = []
+    for i in range(count):
+        first = classes[i % len(classes)]
+        second = first if same_class else rng.choice(classes[classes != first])
+        if same_class:
+            pairs.append(rng.choice(np.flatnonzero(y == first), 2, replace=False))
+        else:
+            pairs.append([rng.choice(np.flatnonzero(y == k)) for k in (first, second)])
+    return np.array(pairs)
+
+
+class Paths(NamedTuple):
+    """Interpolations between N pairs of examples, at STEPS positions.
+
+    Attributes:
+      x: (N, STEPS, ...), straight lines in latent space, as data.
+      straight: (N, STEPS, K), class_log_density along them, nats.
+      typical: (N, STEPS, K), the same along paths that keep the latents' usual length.
+    """
+
+    x: np.ndarray
+    straight: np.ndarray
+    typical: np.ndarray
+
+
+def slerp(a: jax.Array, b: jax.Array, weight: jax.Array) -> jax.Array:
+    """From a (..., D) to b along an arc about the origin; weight (...,) goes from 0 to 1.
+
+    Shoemake 1985, "Animating rotation with quaternion curves"; straight where a and b are nearly
+    parallel.
+    """
+    cosine = jnp.sum(a * b, -1) / (jnp.linalg.norm(a, axis=-1) * jnp.linalg.norm(b, axis=-1))
+    angle = jnp.arccos(jnp.clip(cosine, -1, 1))
+    is_line = jnp.sin(angle) < 1e-3
+    safe = jnp.where(is_line, 1.0, angle)
+    first, second = (
+        jnp.where(is_line, w, jnp.sin(w * safe) / jnp.sin(safe)) for w in (1 - weight, weight)
+    )
+    return first[..., None] * a + second[..., None] * b
+
+
+def interpolate(model: Model, params: Any, ends: np.ndarray) -> Paths:
+    """Paths between latents of examples.
+
+    In many dimensions the latents of a component lie in a shell about its mean, and a straight line
+    between two of them cuts through the inside, where log p(z) is larger although no data are
+    there. The *typical* path stays in the shell: the deviation from the mean goes along an arc, and
+    the mean in a straight line from that of the one end's class to that of the other's.
+
+    Args:
+      model: with ``encode`` and ``decode``, and a mixture in ``params["prior"]``.
+      params: its parameters.
+      ends: (N, 2, ...), examples at the ends.
+    """
+    weight = jnp.linspace(0, 1, STEPS)
+
+    def joint_and_data(params, z):
+        x = model.decode(params, z.reshape(-1, z.shape[-1]))
+        joint = model.class_log_density(params, x)
+        return tuple(a.reshape(*z.shape[:2], *a.shape[1:]) for a in (x, joint))
+
+    @jax.jit
+    def paths(params, index, ends):
+        latents = [model.encode(params, ends[:, i])[:, None] for i in (0, 1)]  # (B, 1, D)
+        prior = params["prior"]
+        means = [prior.means[gmm.joint(prior, z[:, 0]).argmax(-1)][:, None] for z in latents]
+
+        def straight(a, b):
+            return (1 - weight[:, None]) * a + weight[:, None] * b  # (B, STEPS, D)
+
+        deviations = [z - mean for z, mean in zip(latents, means, strict=True)]
+        x, along_straight = joint_and_data(params, straight(*latents))
+        _, along_typical = joint_and_data(params, straight(*means) + slerp(*deviations, weight))
+        return Paths(x, along_straight, along_typical)
+
+    return map_batches(paths, params, ends, description="interpolating")
+
+
+def drop(joint: np.ndarray) -> np.ndarray:
+    """How far log p(x) falls on the way below the line between its ends, nats, (N,).
+
+    Args:
+      joint: class_log_density (N, STEPS, K) along interpolations.
+    """
+    log_density = np.logaddexp.reduce(joint.astype(np.float64), axis=-1)
+    weight = np.linspace(0, 1, log_density.shape[1])
+    straight = log_density[:, :1] * (1 - weight) + log_density[:, -1:] * weight
+    return (straight - log_density).max(-1)
+
+
+def _means(subject: Subject) -> Picture:
+    levels = subject.config.data.levels
+    means = np.asarray(jax.jit(subject.model.decode)(subject.params, subject.params["prior"].means))
+    figure, ((axes,),) = panels(1, 1, 0.7 * len(means), 0.8)
+    show_images(axes, means[None], levels)
+    return Picture(
+        "means",
+        "Means of the components",
+        "The image that each component's mean decodes to, class 0 first.",
+        figure,
+        "Figure 4 (a)",
+        is_line_art=False,
+    )
+
+
+def _samples(subject: Subject) -> list[Picture]:
+    levels, key = subject.config.data.levels, jax.random.key(0)
+    num_classes = subject.config.data.num_classes
+    figure, ((axes,),) = panels(1, 1, 0.5 * SAMPLES, 0.5 * num_classes)
+    cold = sample_classes(subject, key, poster.TEMPERATURE, SAMPLES)
+    show_images(axes, cold, levels)
+    of_classes = Picture(
+        "samples",
+        f"Samples of each class at temperature {poster.TEMPERATURE}",
+        "One row a class. The temperature multiplies the standard deviation of the components.",
+        figure,
+        "Figure 4 (b)",
+        is_line_art=False,
+    )
+
+    figure, grid = panels(1, len(TEMPERATURES), 1.3, 0.33 * num_classes + 0.3)
+    for axes, temperature in zip(grid[0], TEMPERATURES, strict=True):
+        # One key for all: the same noise, farther and farther from the mean.
+        show_images(axes, sample_classes(subject, key, temperature, 4), levels)
+        axes.set_title(f"T = {temperature:g}", fontsize="small")
+    by_temperature = Picture(
+        "temperatures",
+        "The same samples at several temperatures",
+        "One row a class, four samples each. At T = 0 they are the mean; at T = 1 they are samples "
+        "of the model's density.",
+        figure,
+        "Figure 4 (b), other temperatures",
+        is_line_art=False,
+    )
+    return [of_classes, by_temperature]
+
+
+def _scatter_samples(subject: Subject) -> Picture:
+    """Of two-dimensional data."""
+    x = subject.dataset.x_train
+    num_classes = subject.config.data.num_classes
+    figure, ((data, sampled),) = panels(1, 2)
+    data.scatter(*x.T, s=3, color=UNLABELED, linewidths=0)
+    data.set_title("training data")
+    colors = plt.get_cmap("tab10")(np.arange(num_classes))
+    samples = sample_classes(subject, jax.random.key(0), 1.0, max(1, len(x) // num_classes))
+    for of_class, color in zip(samples, colors, strict=True):
+        sampled.scatter(*of_class.T, s=3, color=color, linewidths=0)
+    sampled.set_title("samples of the classes")
+    margin = 0.1 * np.ptp(x, axis=0)
+    for axes in (data, sampled):
+        axes.set_xlim(x[:, 0].min() - margin[0], x[:, 0].max() + margin[0])
+        axes.set_ylim(x[:, 1].min() - margin[1], x[:, 1].max() + margin[1])
+        axes.set_xticks([])
+        axes.set_yticks([])
+    return Picture(
+        "samples",
+        "Samples of each class",
+        "As many samples at temperature 1 as there are training points, by class, beside the data.",
+        figure,
+        is_line_art=False,
+    )
+
+
+def _path_images(subject: Subject, kind: str, x: np.ndarray, letter: str) -> Picture:
+    figure, ((axes,),) = panels(1, 1, 0.5 * STEPS, 0.5 * SHOWN)
+    show_images(axes, x[:SHOWN], subject.config.data.levels)
+    return Picture(
+        f"interpolations_{kind}",
+        f"Interpolations between test images of {KINDS[kind]}",
+        "Straight lines in latent space, decoded. The images at both ends are test images.",
+        figure,
+        f"Figure 4 ({letter})",
+        is_line_art=False,
+    )
+
+
+def _log_density(joint: np.ndarray) -> np.ndarray:
+    return np.logaddexp.reduce(joint.astype(np.float64), axis=-1)
+
+
+def _profiles(paths: dict[str, Paths], dimension: int) -> Picture:
+    """log p(x) and the class posterior along the paths."""
+    figure, (densities, posteriors) = panels(2, 2, 3.6, 2.4)
+    position = np.linspace(0, 1, STEPS)
+    for kind, color, density, posterior in zip(
+        paths, (UNLABELED, OTHER), densities, posteriors, strict=True
+    ):
+        for joint, style, label in (
+            (paths[kind].straight, "solid", "straight"),
+            (paths[kind].typical, "dotted", "in the shell of the data"),
+        ):
+            shifted = _log_density(joint)
+            shifted = (shifted - 0.5 * (shifted[:, :1] + shifted[:, -1:])) / dimension
+            low, middle, high = np.quantile(shifted, (0.1, 0.5, 0.9), axis=0)
+            density.fill_between(position, low, high, color=color, alpha=0.15, linewidth=0)
+            density.plot(position, middle, color=color, linestyle=style, label=label)
+        density.axhline(0, color="black", linewidth=0.5)
+        density.set_title(KINDS[kind])
+
+        joint = paths[kind].straight.astype(np.float64)
+        probability = np.exp(joint - _log_density(joint)[..., None])
+        for end, style, label in ((0, "solid", "first"), (-1, "dashed", "second")):
+            of_end = joint[:, end].argmax(-1)[:, None, None]
+            mean = np.take_along_axis(probability, of_end, axis=-1)[..., 0].mean(0)
+            posterior.plot(
+                position, mean, color=color, linestyle=style, label=f"class of the {label} end"
+            )
+        posterior.set_ylim(-0.03, 1.03)
+        posterior.set_xlabel("position on the path")
+    densities[0].legend(fontsize="x-small")
+    posteriors[0].legend(fontsize="x-small", loc="center left")
+    densities[0].set_ylabel("log p(x) / D, less the ends'")
+    posteriors[0].set_ylabel("mean class posterior")
+    low = min(axes.get_ylim()[0] for axes in densities)
+    high = max(axes.get_ylim()[1] for axes in densities)
+    for axes in densities:
+        axes.set_ylim(low, high)
+    return Picture(
+        "paths",
+        "Density and class along the interpolations",
+        f"Above: log p(x) per dimension along {PAIRS} paths of each kind, less the mean of the "
+        "path's ends (median and the middle 80%). A straight line between two latents cuts through "
+        "the inside of the shell that high-dimensional Gaussian data live in, where the density is "
+        "larger though there are no data; the dotted path stays in the shell. Below: the mean "
+        "posterior of the classes of both ends along the straight lines. The clustering principle "
+        "asks that paths between classes cross a region of low density where the class changes.",
+        figure,
+        "Figure 4 (c, d)",
+    )
+
+
+def evaluate(subject: Subject) -> Section:
+    """Images of means, samples and interpolations; the density along interpolations.
+
+    Metrics, in ``interpolation``, for ``same`` class and ``different`` classes: the median over
+    pairs of how far log p(x) falls between the ends, in nats, on straight lines in latent space
+    (``drop``) and on paths in the shell of the data (``drop_typical``).
+    """
+    info = subject.dataset.info
+    x_test, y_test = subject.dataset.x_test, subject.dataset.y_test
+    dimension = int(np.prod(info.shape))
+    paths, metrics, rows = {}, {}, []
+    for kind, label in KINDS.items():
+        pairs = choose_pairs(y_test, kind == "same", PAIRS)
+        paths[kind] = interpolate(subject.model, subject.params, x_test[pairs])
+        falls = [float(np.median(drop(joint))) for joint in paths[kind][1:]]
+        metrics[kind] = dict(zip(("drop", "drop_typical"), falls, strict=True))
+        for path, fall in zip(("straight", "in the shell"), falls, strict=True):
+            rows.append(Row(f"fall of log p(x), {label}, {path} (nats)", f"{fall:.1f}"))
+    profiles = _profiles(paths, dimension)
+    if len(info.shape) == 3:
+        pictures = [
+            _means(subject),
+            *_samples(subject),
+            _path_images(subject, "same", paths["same"].x, "c"),
+            _path_images(subject, "different", paths["different"].x, "d"),
+            profiles,
+        ]
+    elif info.shape == (2,):
+        pictures = [_scatter_samples(subject), profiles]
+    else:
+        pictures = [profiles]
+    return Section(
+        "Generation",
+        {"interpolation": metrics},
+        rows,
+        pictures,
+        f"Interpolations are between {PAIRS} pairs of test examples of each kind, chosen without "
+        "looking at the model. A fall is the largest distance below the straight line between "
+        "log p(x) of the ends, median over the pairs.",
+    )
