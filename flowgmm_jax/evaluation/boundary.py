@@ -1,29 +1,145 @@
-"""The decision boundary of a two-dimensional model (poster, Figures 1 and 2)."""
+"""Where the decision boundary is: far from the data, as the poster claims? (Figures 1, 2, 4 e)."""
 
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import matplotlib
-
-matplotlib.use("Agg")
-
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 
-from flowgmm_jax.models.base import Model
+from flowgmm_jax import gmm
+from flowgmm_jax.errors import InputError
+from flowgmm_jax.evaluation.batches import map_batches
+from flowgmm_jax.evaluation.section import (
+    OTHER,
+    UNLABELED,
+    Picture,
+    Row,
+    Section,
+    Subject,
+    panels,
+)
 
 CELLS = 300  # a side of the grid
-MARGIN = 0.15  # around the data, as a share of their width
-UNLABELED = "#4c78a8"
+AROUND = 0.15  # the grid's margin around the data, as a share of their width
+MOST = 10_000  # unlabelled examples whose distances are measured
+MARGIN = 0.1  # of half the distance between two means
+
+
+def distances(prior: gmm.GMM, z: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Euclidean distance of latents to the decision boundary, exact.
+
+    Towards class k the nearest point with joint_a = joint_k, a the class of z, lies along the
+    gradient of their difference g, since the level sets of g are concentric spheres (planes where
+    the scales are equal). On that line g(t) = g - |grad g| t + (1/s_k^2 - 1/s_a^2) t^2 / 2, whose
+    first root is the distance. The nearest of all classes is the distance to the region's border.
+
+    Args:
+      prior: the mixture.
+      z: (B, D).
+
+    Returns:
+      The distance (B,) in latent space, and the same (B,) as a share of half the distance between
+      the two means: 1 is as far as the mean itself where scales and weights are equal.
+    """
+    joint = gmm.joint(prior, z)
+    a = joint.argmax(-1)
+    precision = jnp.exp(-2 * prior.log_scale)
+    pull = precision[:, None] * (prior.means - z[:, None])  # (B, K, D), gradients of the joint
+    of_a = jnp.take_along_axis(pull, a[:, None, None], axis=1)
+    slope = jnp.linalg.norm(of_a - pull, axis=-1)
+    gap = joint.max(-1, keepdims=True) - joint
+    curvature = precision - precision[a][:, None]
+    root = slope**2 - 2 * curvature * gap
+    distance = 2 * gap / (slope + jnp.sqrt(jnp.maximum(root, 0)))
+    never = (root < 0) | (jnp.arange(joint.shape[-1]) == a[:, None])
+    distance = jnp.where(never, jnp.inf, distance)
+    nearest = distance.argmin(-1)
+    half = 0.5 * jnp.linalg.norm(prior.means[a] - prior.means[nearest], axis=-1)
+    distance = distance.min(-1)
+    return distance, distance / half
+
+
+class Distances(NamedTuple):
+    """Distances (N,) of unlabelled data to the boundary, see ``distances``."""
+
+    latent: np.ndarray
+    relative: np.ndarray
+
+
+def measure(subject: Subject) -> Distances:
+    """Distances of unlabelled training examples, at most 10,000 of them, spread evenly."""
+    unlabeled = subject.split.unlabeled
+    chosen = unlabeled[np.linspace(0, len(unlabeled) - 1, min(MOST, len(unlabeled))).astype(int)]
+
+    @jax.jit
+    def of_batch(params, index, x):
+        return distances(params["prior"], subject.model.encode(params, x))
+
+    x = subject.dataset.x_train[chosen]
+    return Distances(
+        *map_batches(of_batch, subject.params, x, description="distances to the boundary")
+    )
+
+
+def summary(found: Distances) -> dict[str, float]:
+    """``median`` of the relative distances, ``median_latent`` and the share ``within_margin``."""
+    return {
+        "median": float(np.median(found.relative)),
+        "median_latent": float(np.median(found.latent)),
+        "within_margin": float(np.mean(found.relative < MARGIN)),
+    }
+
+
+def _histogram(found: dict[str, Distances]) -> Picture:
+    figure, ((axes,),) = panels(1, 1, 5.5, 3)
+    every = np.concatenate([each.relative for each in found.values()])
+    edges = np.linspace(0, max(np.quantile(every[np.isfinite(every)], 0.995), MARGIN), 50)
+    for (name, each), color in zip(found.items(), (UNLABELED, OTHER), strict=False):
+        weights = np.full(len(each.relative), 1 / len(each.relative))
+        axes.hist(
+            each.relative, edges, weights=weights, color=color, alpha=0.35, histtype="stepfilled"
+        )
+        axes.hist(each.relative, edges, weights=weights, color=color, histtype="step", label=name)
+    axes.axvline(MARGIN, color="black", linestyle="dashed", linewidth=0.8)
+    axes.set_xlim(0, edges[-1])
+    axes.set_xlabel("distance to the decision boundary / half the distance of the means")
+    axes.set_ylabel("share of unlabelled data")
+    axes.legend(fontsize="small")
+    return Picture(
+        "distances",
+        "Distances from unlabelled data to the decision boundary",
+        f"In latent space, exact. The dashed line is the margin of {MARGIN}: points left of it "
+        "change their class with a small step.",
+        figure,
+        "Figure 4 (e)",
+    )
 
 
 def _grid(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The axes of a grid around points (N, 2)."""
     low, high = x.min(0), x.max(0)
-    low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
+    low, high = low - AROUND * (high - low), high + AROUND * (high - low)
     return np.linspace(low[0], high[0], CELLS), np.linspace(low[1], high[1], CELLS)
+
+
+def density_ratio(density: np.ndarray, classes: np.ndarray, of_data: np.ndarray) -> float:
+    """Mean density on the boundary over mean density of the data.
+
+    Args:
+      density: (H, W), p(x) on a grid.
+      classes: (H, W), the predicted classes there; the boundary runs between cells that differ.
+      of_data: (N,), p(x) of the data.
+    """
+    across = classes[:, 1:] != classes[:, :-1]
+    down = classes[1:] != classes[:-1]
+    on_boundary = np.concatenate(
+        [
+            (0.5 * (density[:, 1:] + density[:, :-1]))[across],
+            (0.5 * (density[1:] + density[:-1]))[down],
+        ]
+    )
+    return float(on_boundary.mean() / of_data.mean())
 
 
 def _scatter(axes, x, y, labeled, colors) -> None:
@@ -33,25 +149,12 @@ def _scatter(axes, x, y, labeled, colors) -> None:
     )
 
 
-def plot(
-    model: Model, params: Any, x: np.ndarray, y: np.ndarray, labeled: np.ndarray, num_classes: int
-) -> Figure:
-    """Data space and latent space side by side.
-
-    Left: unlabelled points (dots), labelled points (triangles), the decision boundary (dashed) and
-    the density (shading). Right: their latents, with one and two standard deviations of every
-    component.
-
-    Args:
-      model: a model of vectors (B, 2) with a density.
-      params: its parameters.
-      x: (N, 2), the training points.
-      y: (N,), their labels; only those of ``labeled`` are looked at.
-      labeled: indices of the labelled points.
-      num_classes: K.
-    """
-    colors = plt.get_cmap("tab10")(np.arange(num_classes))
-    figure, (data, latent) = plt.subplots(1, 2, figsize=(10, 5), layout="constrained")
+def draw(subject: Subject) -> tuple[Picture, float]:
+    """Data space and latent space of a two-dimensional model, and its ``density_ratio``."""
+    model, params, num_classes = subject.model, subject.params, subject.config.data.num_classes
+    x, y, labeled = subject.dataset.x_train, subject.dataset.y_train, subject.split.labeled
+    colors = plt.get_cmap("tab10")(np.arange(num_classes) % 10)
+    figure, ((data, latent),) = panels(1, 2, 5, 5)
 
     horizontal, vertical = _grid(x)
     points = np.stack(np.meshgrid(horizontal, vertical), axis=-1).reshape(-1, 2)
@@ -59,7 +162,13 @@ def plot(
     density = np.exp(jax.nn.logsumexp(joint, axis=-1)).reshape(CELLS, CELLS)
     classes = np.asarray(joint.argmax(-1)).reshape(CELLS, CELLS)
     data.pcolormesh(
-        horizontal, vertical, density, cmap="Greys", vmax=np.quantile(density, 0.995), alpha=0.6
+        horizontal,
+        vertical,
+        density,
+        cmap="Greys",
+        vmax=np.quantile(density, 0.995),
+        alpha=0.6,
+        rasterized=True,  # a vector for every cell would make the SVG enormous
     )
     for k in range(num_classes - 1):
         others = np.ma.masked_where(classes < k, classes == k)  # each border once
@@ -76,7 +185,69 @@ def plot(
             latent.plot(*(np.asarray(mean) + deviations * scale * circle).T, color=color)
     latent.set_title("latents z = f(x), components of the mixture")
     for axes in (data, latent):
-        axes.set_aspect("equal")
+        axes.set_aspect("equal", adjustable="datalim")
         axes.set_xticks([])
         axes.set_yticks([])
-    return figure
+    of_data = np.exp(jax.jit(model.log_density)(params, x))
+    picture = Picture(
+        "boundary",
+        "Data, latents and the decision boundary",
+        "Dots are unlabelled training points, triangles labelled ones, coloured by class. Left: "
+        "density (shading) and decision boundary (dashed). Right: the same points in latent "
+        "space, with one and two standard deviations of every component.",
+        figure,
+        "Figures 1 and 2",
+    )
+    return picture, density_ratio(density, classes, of_data)
+
+
+def evaluate(subject: Subject, other: Subject | None = None) -> Section:
+    """Distances of unlabelled data to the boundary; of two-dimensional sets the picture too.
+
+    Metrics, in ``boundary``: those of ``summary``, ``density_ratio`` for two-dimensional data, and
+    ``compared``: the summary of the other model.
+
+    Args:
+      subject: the model.
+      other: a model of the same data to compare with.
+
+    Raises:
+      InputError: when the other model is of other data.
+    """
+    name = subject.name
+    found = {name: measure(subject)}
+    if other is not None:
+        shape = other.dataset.info.shape
+        if shape != subject.dataset.info.shape:
+            raise InputError(
+                f"--compare: {other.name} is a model of examples of shape {shape}, "
+                f"expected {subject.dataset.info.shape} as {name}"
+            )
+        found[other.name if other.name != name else f"{name} (compared)"] = measure(other)
+    summaries = {each: summary(value) for each, value in found.items()}
+    metrics = dict(summaries[name])
+    rows = []
+    for each, values in summaries.items():
+        suffix = f", {each}" if other is not None else ""
+        rows += [
+            Row(f"median distance to the boundary{suffix}", f"{values['median']:.3f}"),
+            Row(f"unlabelled data within the margin{suffix}", f"{values['within_margin']:.2%}"),
+        ]
+    pictures = [_histogram(found)]
+    if other is not None:
+        metrics["compared"] = {"name": other.name, **list(summaries.values())[1]}
+    if subject.dataset.info.shape == (2,):
+        picture, metrics["density_ratio"] = draw(subject)
+        pictures.insert(0, picture)
+        rows.insert(
+            0,
+            Row("mean density on the boundary / of the data", f"{metrics['density_ratio']:.2g}"),
+        )
+    return Section(
+        "Decision boundary",
+        {"boundary": metrics},
+        rows,
+        pictures,
+        "Distances are in latent space, as a share of half the distance between the means of the "
+        "two classes, so that models with other means can be compared: 0 is on the boundary.",
+    )

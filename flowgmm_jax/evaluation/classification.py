@@ -1,58 +1,122 @@
-"""Accuracy, likelihoods and the inverse error of a model on a set of examples."""
+"""Which classes are told apart: accuracy by class, the confusion matrix, mistakes as pictures."""
 
-from collections.abc import Callable
-from typing import Any
-
-import jax
-import jax.numpy as jnp
 import numpy as np
+from scipy.special import softmax
+from sklearn import metrics
 
-from flowgmm_jax import losses
-from flowgmm_jax.density import bits_per_dim
-from flowgmm_jax.evaluation.batches import batches, dequantized
-from flowgmm_jax.models.base import Model
+from flowgmm_jax.evaluation.section import (
+    Picture,
+    Row,
+    Section,
+    Subject,
+    panels,
+    show_images,
+)
 
-def make_evaluator(
-    model: Model, levels: int
-) -> Callable[[Any, np.ndarray, np.ndarray], dict[str, float]]:
-    """Test metrics, as a function ``(params, x, y) -> dict`` that compiles once.
+MISTAKES = 24
 
-    x (N, ...) are integer images or float vectors, y (N,) their labels. Integer images are
-    classified at the centres of their bins; bits_per_dim is that of images with uniform noise,
-    which is what papers report. The metrics are ``accuracy`` in percent, ``nll`` of the labels in
-    nats, -mean log p(y | x), and where the model has a density ``bits_per_dim``.
+
+def confusion(y: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+    """Counts (K, K): rows are the classes of the labels y (N,), columns the predicted ones."""
+    return metrics.confusion_matrix(y, predicted, labels=np.arange(num_classes))
+
+
+def _confusion_picture(counts: np.ndarray) -> Picture:
+    num_classes = len(counts)
+    side = max(2.2, 0.42 * num_classes)
+    figure, ((axes,),) = panels(1, 1, side, side)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if num_classes <= 20:
+        for row, column in np.ndindex(*counts.shape):
+            if counts[row, column]:
+                color = "white" if shares[row, column] > 0.5 else "black"
+                axes.text(
+                    column,
+                    row,
+                    counts[row, column],
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color=color,
+                )
+    ticks = np.arange(num_classes) if num_classes <= 20 else []
+    axes.set_xticks(ticks)
+    axes.set_yticks(ticks)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("class")
+    return Picture(
+        "confusion",
+        "Confusion matrix",
+        "Test examples by class (rows) and predicted class (columns): counts, shaded by their "
+        "share of the row.",
+        figure,
+    )
+
+
+def _mistakes_picture(
+    x: np.ndarray, y: np.ndarray, probabilities: np.ndarray, levels: int
+) -> Picture:
+    predicted = probabilities.argmax(-1)
+    wrong = np.flatnonzero(predicted != y)
+    worst = wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:MISTAKES]
+    columns = min(len(worst), 8)
+    rows = -(-len(worst) // columns)
+    figure, grid = panels(rows, columns, 0.95, 1.15)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, i in zip(grid.flat, worst, strict=False):
+        show_images(axes, x[i][None, None].astype(float), levels)
+        axes.set_title(f"{y[i]} as {predicted[i]}\n{probabilities[i].max():.3f}", fontsize=7, pad=2)
+    return Picture(
+        "mistakes",
+        "The most confident mistakes",
+        f"Of {len(wrong)} test images that are classified wrongly, those with the largest "
+        "posterior probability: the label, the predicted class, and its probability.",
+        figure,
+        is_line_art=False,
+    )
+
+
+def evaluate(subject: Subject, joint: np.ndarray) -> Section:
+    """Accuracy in all and by class, the confusion matrix, the most confident mistakes.
+
+    Metrics: ``accuracy`` in percent, ``class_accuracy`` (K,) in percent (null for a class without
+    test examples) and ``confusion`` (K, K), counts.
 
     Args:
-      model: the model.
-      levels: grey levels of the data, 0 for continuous data.
+      subject: the model and its data.
+      joint: class_log_density (N, K) of the test examples.
     """
-
-    @jax.jit
-    def sums(params, index, mask, x, y):
-        joint = model.class_log_density(params, x)
-        totals = {
-            "accuracy": 100.0 * (joint.argmax(-1) == y),
-            "nll": losses.cross_entropy(joint, y),
-        }
-        if model.log_density:
-            noisy = dequantized(index, x, levels)
-            totals["bits_per_dim"] = bits_per_dim(model.log_density(params, noisy), x[0].size)
-        return {name: jnp.sum(jnp.where(mask, total, 0)) for name, total in totals.items()}
-
-    def evaluate(params, x, y):
-        parts = [jax.device_get(sums(params, *batch)) for batch in batches(x, y)]
-        return {name: float(sum(part[name] for part in parts) / len(x)) for name in parts[0]}
-
-    return evaluate
-
-
-def inverse_error_max(model: Model, params: Any, x: np.ndarray, levels: int) -> float:
-    """The largest |decode(encode(x)) - x| over examples x (N, ...), in units of x (grey levels)."""
-
-    @jax.jit
-    def error(params, index, x):
-        x = dequantized(index, x, levels)
-        return jnp.max(jnp.abs(model.decode(params, model.encode(params, x)) - x))
-
-    # numpy's maximum, unlike max, is nan where any is.
-    return float(np.max([error(params, index, part) for index, _, part in batches(x)]))
+    x, y = subject.dataset.x_test, subject.dataset.y_test
+    num_classes, levels = subject.config.data.num_classes, subject.config.data.levels
+    probabilities = softmax(joint.astype(np.float64), axis=-1)
+    predicted = joint.argmax(-1)
+    counts = confusion(y, predicted, num_classes)
+    of_class = counts.sum(1)
+    class_accuracy = [
+        float(100 * counts[k, k] / of_class[k]) if of_class[k] else None for k in range(num_classes)
+    ]
+    accuracy = float(100 * np.mean(predicted == y))
+    published = subject.config.poster
+    rows = [
+        Row(
+            "accuracy (%)",
+            f"{accuracy:.2f}",
+            f"{published.accuracy:.2f} ({published.row})" if published.accuracy else "",
+        )
+    ]
+    known = [(value, k) for k, value in enumerate(class_accuracy) if value is not None]
+    for label, (value, k) in (("lowest", min(known)), ("highest", max(known))):
+        rows.append(Row(f"{label} accuracy of a class (%)", f"{value:.2f} (class {k})"))
+    pictures = [_confusion_picture(counts)]
+    if levels and np.any(predicted != y):
+        pictures.append(_mistakes_picture(x, y, probabilities, levels))
+    return Section(
+        "Classification",
+        {"accuracy": accuracy, "class_accuracy": class_accuracy, "confusion": counts.tolist()},
+        rows,
+        pictures,
+        f"On the {len(y)} test examples, with the moving average of the parameters at the last "
+        "checkpoint.",
+    )

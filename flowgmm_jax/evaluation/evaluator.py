@@ -1,53 +1,115 @@
-"""The test metrics and figures of a trained model."""
+"""Everything that is measured of a trained model, as numbers, figures and a report."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
+import jax
+import numpy as np
+from tqdm import tqdm
 
-from flowgmm_jax.data import datasets
-from flowgmm_jax.data.splits import make_split
-from flowgmm_jax.evaluation import boundary
-from flowgmm_jax.evaluation.classification import inverse_error_max, make_evaluator
+from flowgmm_jax import density
+from flowgmm_jax.evaluation import (
+    arrays,
+    boundary,
+    calibration,
+    classification,
+    generation,
+    health,
+    ood,
+    report,
+    section,
+)
+from flowgmm_jax.evaluation.section import Row, Section, Subject
+from flowgmm_jax.evaluation.statistics import make_statistics
 from flowgmm_jax.json_files import write_json
-from flowgmm_jax.models.base import Model
 
 
-def evaluate_run(model: Model, params: Any, config: ConfigDict, output: Path) -> dict[str, float]:
-    """Test metrics, written to ``output/metrics.json``.
+def _facts(subject: Subject, step: int) -> list[Row]:
+    config, split = subject.config, subject.split
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(subject.params))
+    return [
+        Row("data", f"{config.data.name}, examples of shape {subject.dataset.info.shape}"),
+        Row(
+            "training examples",
+            f"{len(split.labeled)} labelled, {len(split.unlabeled)} unlabelled, "
+            f"{len(split.validation)} held out",
+        ),
+        Row("test examples", f"{len(subject.dataset.y_test)}"),
+        Row("model", f"{config.flow.name}, {parameters:,} parameters"),
+        Row("checkpoint", f"step {step} of {config.train.steps}"),
+    ]
 
-    For two-dimensional data, ``output/boundary.png`` shows data, density and boundary.
+
+def _density(subject: Subject, log_density: np.ndarray) -> Section:
+    dimension = int(np.prod(subject.dataset.info.shape))
+    bits = float(np.mean(density.bits_per_dim(log_density, dimension)))
+    rows = [
+        Row("bits per dimension", f"{bits:.3f}"),
+        Row("mean log p(x) (nats)", f"{np.mean(log_density):.1f}"),
+    ]
+    noise = " of images with uniform noise, an upper bound of the discrete images'"
+    note = f"On the test examples{noise if subject.config.data.levels else ''}."
+    return Section("Density", {"bits_per_dim": bits}, rows, [], note)
+
+
+def evaluate_run(
+    subject: Subject,
+    step: int,
+    output: Path,
+    command: str,
+    ood_names: Sequence[str] = (),
+    other: Subject | None = None,
+    save_arrays: bool = False,
+) -> dict[str, Any]:
+    """Writes ``metrics.json``, figures and ``report.html`` into a directory.
+
+    Parts that make no sense for the data or the model are left out.
 
     Args:
-      model: a trained model.
-      params: its parameters.
-      config: of its run, with the shape of the data filled in.
+      subject: a trained model and its data.
+      step: of its checkpoint.
       output: a directory; made where it is missing.
+      command: that is running, for the report.
+      ood_names: sets for out-of-domain detection, see ``ood.load``.
+      other: a second model, whose distances to the decision boundary are compared.
+      save_arrays: whether to write latents and samples too, see ``arrays.save``.
 
     Returns:
-      ``accuracy`` in percent, ``nll`` in nats, and where the model has them ``bits_per_dim`` and
-      ``inverse_error_max`` in units of x.
+      The metrics; each part's docstring says what it adds.
 
     Raises:
-      InputError, FileNotFoundError: when the data cannot be read.
+      InputError, FileNotFoundError: when other data cannot be read or do not fit.
     """
-    x, y = datasets.load_test(config.data)
-    levels = config.data.levels
-    metrics = make_evaluator(model, levels)(params, x, y)
-    if model.decode:
-        metrics["inverse_error_max"] = inverse_error_max(model, params, x, levels)
+    model, levels = subject.model, subject.config.data.levels
+    outside = ood.load(ood_names, subject)
+    statistics = make_statistics(model, levels)
+    test = statistics(subject.params, subject.dataset.x_test)
+    parts: dict[str, Callable[[], Section]] = {
+        "classification": lambda: classification.evaluate(subject, test.joint),
+        "calibration": lambda: calibration.evaluate(subject, test, statistics),
+    }
+    if model.log_density:
+        parts["density"] = lambda: _density(subject, test.log_density)
+        if outside:
+            parts["out-of-domain"] = lambda: ood.evaluate(subject, test, statistics, outside)
+    if model.encode and model.decode:
+        parts["generation"] = lambda: generation.evaluate(subject)
+        parts["boundary"] = lambda: boundary.evaluate(subject, other)
+        parts["health"] = lambda: health.evaluate(subject)
+
     output.mkdir(parents=True, exist_ok=True)
+    sections, metrics = [], {}
+    with tqdm(parts.items(), desc="evaluating", unit="part") as bar:
+        for name, part in bar:
+            bar.set_postfix_str(name)
+            sections.append(part())
+            metrics |= sections[-1].metrics
+    for picture in [picture for part in sections for picture in part.pictures]:
+        section.save(picture, output)
+    if save_arrays:
+        arrays.save(subject, test, output / "arrays")
     write_json(output / "metrics.json", metrics)
-    if x.shape[1:] == (2,):
-        dataset = datasets.load(config.data)
-        labeled = make_split(dataset, config.data).labeled
-        figure = boundary.plot(
-            model,
-            params,
-            dataset.x_train,
-            dataset.y_train,
-            labeled,
-            config.data.num_classes,
-        )
-        figure.savefig(output / "boundary.png", dpi=100)
+    title = f"{subject.name}: evaluation"
+    report.write(output / "report.html", title, _facts(subject, step), sections, command)
     return metrics

@@ -124,16 +124,27 @@ def interpolate(model: Model, params: Any, ends: np.ndarray) -> Paths:
     return map_batches(paths, params, ends, description="interpolating")
 
 
-def drop(joint: np.ndarray) -> np.ndarray:
-    """How far log p(x) falls on the way below the line between its ends, nats, (N,).
+def above_ends(joint: np.ndarray) -> np.ndarray:
+    """log p(x) along interpolations less the straight line between its values at the ends, nats.
 
     Args:
-      joint: class_log_density (N, STEPS, K) along interpolations.
+      joint: class_log_density (N, STEPS, K).
+
+    Returns:
+      (N, STEPS), zero at the ends.
     """
-    log_density = np.logaddexp.reduce(joint.astype(np.float64), axis=-1)
+    log_density = _log_density(joint)
     weight = np.linspace(0, 1, log_density.shape[1])
-    straight = log_density[:, :1] * (1 - weight) + log_density[:, -1:] * weight
-    return (straight - log_density).max(-1)
+    return log_density - log_density[:, :1] * (1 - weight) - log_density[:, -1:] * weight
+
+
+def drop(joint: np.ndarray) -> np.ndarray:
+    """The deepest point of ``above_ends`` as a positive number, (N,)."""
+    return -above_ends(joint).min(-1)
+
+
+def _log_density(joint: np.ndarray) -> np.ndarray:
+    return np.logaddexp.reduce(joint.astype(np.float64), axis=-1)
 
 
 def _means(subject: Subject) -> Picture:
@@ -223,10 +234,6 @@ def _path_images(subject: Subject, kind: str, x: np.ndarray, letter: str) -> Pic
     )
 
 
-def _log_density(joint: np.ndarray) -> np.ndarray:
-    return np.logaddexp.reduce(joint.astype(np.float64), axis=-1)
-
-
 def _profiles(paths: dict[str, Paths], dimension: int) -> Picture:
     """log p(x) and the class posterior along the paths."""
     figure, (densities, posteriors) = panels(2, 2, 3.6, 2.4)
@@ -238,9 +245,8 @@ def _profiles(paths: dict[str, Paths], dimension: int) -> Picture:
             (paths[kind].straight, "solid", "straight"),
             (paths[kind].typical, "dotted", "in the shell of the data"),
         ):
-            shifted = _log_density(joint)
-            shifted = (shifted - 0.5 * (shifted[:, :1] + shifted[:, -1:])) / dimension
-            low, middle, high = np.quantile(shifted, (0.1, 0.5, 0.9), axis=0)
+            relative = above_ends(joint) / dimension
+            low, middle, high = np.quantile(relative, (0.1, 0.5, 0.9), axis=0)
             density.fill_between(position, low, high, color=color, alpha=0.15, linewidth=0)
             density.plot(position, middle, color=color, linestyle=style, label=label)
         density.axhline(0, color="black", linewidth=0.5)
@@ -258,7 +264,7 @@ def _profiles(paths: dict[str, Paths], dimension: int) -> Picture:
         posterior.set_xlabel("position on the path")
     densities[0].legend(fontsize="x-small")
     posteriors[0].legend(fontsize="x-small", loc="center left")
-    densities[0].set_ylabel("log p(x) / D, less the ends'")
+    densities[0].set_ylabel("log p(x) / D above the ends")
     posteriors[0].set_ylabel("mean class posterior")
     low = min(axes.get_ylim()[0] for axes in densities)
     high = max(axes.get_ylim()[1] for axes in densities)
@@ -267,9 +273,9 @@ def _profiles(paths: dict[str, Paths], dimension: int) -> Picture:
     return Picture(
         "paths",
         "Density and class along the interpolations",
-        f"Above: log p(x) per dimension along {PAIRS} paths of each kind, less the mean of the "
-        "path's ends (median and the middle 80%). A straight line between two latents cuts through "
-        "the inside of the shell that high-dimensional Gaussian data live in, where the density is "
+        f"Above: log p(x) per dimension along {PAIRS} paths of each kind, less the straight line "
+        "between its ends (median and the middle 80%). A line between two latents cuts through the "
+        "inside of the shell that high-dimensional Gaussian data live in, where the density is "
         "larger though there are no data; the dotted path stays in the shell. Below: the mean "
         "posterior of the classes of both ends along the straight lines. The clustering principle "
         "asks that paths between classes cross a region of low density where the class changes.",
@@ -315,6 +321,6 @@ def evaluate(subject: Subject) -> Section:
         rows,
         pictures,
         f"Interpolations are between {PAIRS} pairs of test examples of each kind, chosen without "
-        "looking at the model. A fall is the largest distance below the straight line between "
-        "log p(x) of the ends, median over the pairs.",
+        "looking at the model. A fall is the largest distance of log p(x) below the straight line "
+        "between its values at the ends, median over the pairs.",
     )

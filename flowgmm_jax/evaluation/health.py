@@ -141,9 +141,9 @@ def _figure(found: list[Layer], dimension: int) -> Picture:
 def evaluate(subject: Subject) -> Section:
     """Inverse error per layer and in all, log-determinants against autodiff, log-scales.
 
-    Metrics, in ``health``: ``inverse_error`` (``max``, quantiles) in units of x, grey levels for
-    images; ``log_det_error`` in nats, where D is at most 1024; ``nonfinite``, a share;
-    ``log_scale`` (least, largest); and ``layers``, the same of each.
+    Metrics: ``inverse_error_max``, in units of x, grey levels for images; and in ``health``
+    ``inverse_error`` (``max``, quantiles), ``log_det_error`` in nats where D is at most 1024,
+    ``nonfinite`` (a share), ``log_scale`` (least, largest) and ``layers``, the same of each.
     """
     config = subject.config
     shape, levels = subject.dataset.info.shape, config.data.levels
@@ -196,7 +196,7 @@ def evaluate(subject: Subject) -> Section:
         )
     return Section(
         "Health of the flow",
-        {"health": metrics},
+        {"inverse_error_max": metrics["inverse_error"]["max"], "health": metrics},
         rows,
         [_figure(found, dimension)],
         f"Inverse errors in all are over the {len(x_test)} test examples, those of layers over "

@@ -1,4 +1,4 @@
-"""Test metrics of a model: accuracy, likelihoods and the inverse error."""
+"""Test metrics of a model: accuracy and likelihoods, as training looks at them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -45,15 +45,3 @@ def make_evaluator(
         return {name: float(sum(part[name] for part in parts) / len(x)) for name in parts[0]}
 
     return evaluate
-
-
-def inverse_error_max(model: Model, params: Any, x: np.ndarray, levels: int) -> float:
-    """The largest |decode(encode(x)) - x| over examples x (N, ...), in units of x (grey levels)."""
-
-    @jax.jit
-    def error(params, index, x):
-        x = dequantized(index, x, levels)
-        return jnp.max(jnp.abs(model.decode(params, model.encode(params, x)) - x))
-
-    # numpy's maximum, unlike max, is nan where any is.
-    return float(np.max([error(params, index, part) for index, _, part in batches(x)]))

@@ -1,20 +1,25 @@
-"""Test metrics, the decision boundary's picture, and eval.py."""
+"""Test metrics, and eval.py with its report."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from PIL import Image
 from sklearn import metrics as sklearn_metrics
 
-from flowgmm_jax.evaluation import classification
-from flowgmm_jax.evaluation.classification import inverse_error_max, make_evaluator
+import flowgmm_jax as fg
+from flowgmm_jax.data import datasets
+from flowgmm_jax.evaluation import batches
+from flowgmm_jax.evaluation.metrics import make_evaluator
 from flowgmm_jax.models.base import Model
+from flowgmm_jax.training import restore
 from flowgmm_jax.training.trainer import train_and_evaluate
 from tests.training import tiny
 
@@ -68,22 +73,6 @@ def test_metrics_do_not_depend_on_the_batch(examples, batch, monkeypatch):
     assert parts == pytest.approx(whole, rel=1e-5)
 
 
-def test_the_largest_inverse_error_is_found(examples, monkeypatch):
-    x, _, params = examples
-    monkeypatch.setattr(batches, "BATCH", 5)
-    worst = np.abs(x).max()
-    model = linear_model(decode=lambda params, z: z + jnp.where(jnp.abs(z) == worst, 3.0, 0.0))
-    assert inverse_error_max(model, params, x, levels=0) == pytest.approx(3.0, rel=1e-5)
-
-
-def test_an_inverse_that_is_not_finite_is_not_hidden(examples, monkeypatch):
-    x, _, params = examples
-    monkeypatch.setattr(batches, "BATCH", 5)
-    worst = np.abs(x).max()
-    model = linear_model(decode=lambda params, z: jnp.where(jnp.abs(z) == worst, jnp.nan, z))
-    assert np.isnan(inverse_error_max(model, params, x, levels=0))
-
-
 def run_eval(*arguments):
     command = [sys.executable, str(ROOT / "eval.py"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
@@ -98,26 +87,131 @@ def workdir(tmp_path_factory):
     return path
 
 
-def test_eval_recomputes_the_test_metrics_from_the_checkpoint(workdir):
-    done = run_eval(f"--workdir={workdir}")
+@pytest.fixture(scope="module")
+def image_workdir(tmp_path_factory):
+    config = tiny.get_config()
+    config.data.name = "digits"
+    config.data.num_labels = 100
+    config.flow = ConfigDict({"name": "glow", "stages": ((1, 2),), "width": 4})
+    config.train.steps = 5
+    path = tmp_path_factory.mktemp("images")
+    train_and_evaluate(config, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def evaluated(workdir):
+    done = run_eval(f"--workdir={workdir}", f"--compare={workdir}", "--ood=noise", "--save_arrays")
     assert done.returncode == 0, done.stderr
-    metrics = json.loads((workdir / "eval" / "metrics.json").read_text())
+    return workdir / "eval"
+
+
+@pytest.fixture(scope="module")
+def image_evaluated(image_workdir):
+    done = run_eval(f"--workdir={image_workdir}", "--ood=inverted")
+    assert done.returncode == 0, done.stderr
+    return image_workdir / "eval"
+
+
+def test_eval_recomputes_the_test_metrics_from_the_checkpoint(workdir, evaluated):
+    metrics = json.loads((evaluated / "metrics.json").read_text())
     result = json.loads((workdir / "result.json").read_text())
-    assert metrics.keys() == {"accuracy", "nll", "bits_per_dim", "inverse_error_max"}
     assert metrics["accuracy"] == pytest.approx(result["accuracy"])
     assert metrics["bits_per_dim"] == pytest.approx(result["bits_per_dim"], rel=1e-5)
     assert metrics["inverse_error_max"] < 1e-3
 
 
-def test_eval_draws_the_decision_boundary_of_two_dimensional_runs(workdir):
-    run_eval(f"--workdir={workdir}")
-    with Image.open(workdir / "eval" / "boundary.png") as image:
-        assert image.size == (1000, 500)
+def test_the_metrics_of_every_part_are_written(evaluated):
+    metrics = json.loads((evaluated / "metrics.json").read_text())
+    assert metrics.keys() >= {"accuracy", "class_accuracy", "confusion", "nll", "ece", "brier"}
+    assert metrics["calibrated"].keys() >= {"temperature", "nll", "ece", "brier", "accuracy"}
+    assert metrics["ood"]["noise"]["likelihood"].keys() == {"auroc", "aupr", "fpr95"}
+    assert metrics["boundary"]["density_ratio"] > 0
+    assert metrics["boundary"]["compared"]["median"] == metrics["boundary"]["median"]
+    assert metrics["interpolation"]["different"]["drop"] >= 0
+    assert metrics["health"]["nonfinite"] == 0
+    assert metrics["health"]["log_det_error"] < 1e-3
+
+
+def test_the_confusion_matrix_counts_the_test_examples(evaluated):
+    metrics = json.loads((evaluated / "metrics.json").read_text())
+    counts = np.array(metrics["confusion"])
+    assert metrics["accuracy"] == pytest.approx(100 * counts.trace() / counts.sum())
+    np.testing.assert_allclose(metrics["class_accuracy"], 100 * counts.diagonal() / counts.sum(1))
+
+
+def pictures(page):
+    return set(re.findall(r'<figure id="(\w+)">', page))
+
+
+def test_the_report_of_points_has_the_figures_of_points(evaluated):
+    page = (evaluated / "report.html").read_text()
+    assert pictures(page) >= {"boundary", "samples", "paths", "distances", "health", "reliability"}
+    assert not pictures(page) & {"means", "temperatures", "mistakes", "interpolations_same"}
+    with Image.open(evaluated / "boundary.png") as image:
+        assert image.size == (1200, 600)
+    assert (evaluated / "boundary.svg").exists()
+
+
+def test_the_report_of_images_has_the_figures_of_images(image_evaluated):
+    page = (image_evaluated / "report.html").read_text()
+    assert pictures(page) >= {
+        *("confusion", "mistakes", "reliability", "likelihoods", "detection", "means", "samples"),
+        *("temperatures", "interpolations_same", "interpolations_different", "paths"),
+        *("distances", "health"),
+    }
+    assert "boundary" not in pictures(page)
+    for name in pictures(page):
+        assert (image_evaluated / f"{name}.png").exists()
+
+
+def test_the_report_needs_nothing_beside_itself(image_evaluated):
+    page = (image_evaluated / "report.html").read_text()
+    sources = re.findall(r'src="([^"]{0,30})', page)
+    assert sources
+    assert all(source.startswith("data:image/") for source in sources)
+    assert not re.search(r"<(link|script|iframe)", page)
+
+
+def test_arrays_are_what_the_model_gives(workdir, evaluated):
+    folder = evaluated / "arrays"
+    arrays = {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}
+    model, params = fg.load(workdir)
+    x, y = datasets.load_test(restore.load_config(workdir).data)
+    np.testing.assert_array_equal(arrays["labels"], y)
+    np.testing.assert_allclose(arrays["latents"], model.encode(params, x), atol=1e-5)
+    np.testing.assert_allclose(arrays["means"], params["prior"].means)
+    expected = model.class_log_density(params, x)
+    np.testing.assert_allclose(arrays["class_log_density"], expected, rtol=1e-4, atol=1e-4)
+    assert arrays["samples_0.25"].shape == (2, 100, 2)
 
 
 def test_eval_of_no_run_is_one_line(tmp_path):
-    done = run_eval(f"--workdir={tmp_path / 'nothing'}")
+    one_line(run_eval(f"--workdir={tmp_path / 'nothing'}"), "config.json does not exist")
+
+
+def test_an_unknown_out_of_domain_set_is_one_line(workdir):
+    one_line(run_eval(f"--workdir={workdir}", "--ood=nothing"), "nothing")
+
+
+def test_a_model_of_other_data_cannot_be_compared(workdir, image_workdir):
+    done = run_eval(f"--workdir={workdir}", f"--compare={image_workdir}")
+    one_line(done, "--compare", "(8, 8, 1)", "(2,)")
+
+
+def test_data_that_the_run_was_not_trained_on_are_refused(workdir, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(workdir, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["data"]["split_seed"] = 1  # other points
+    (copy / "config.json").write_text(json.dumps(config))
+    one_line(run_eval(f"--workdir={copy}"), "trained on other data")
+
+
+def one_line(done, *parts):
     assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    assert "config.json does not exist" in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for part in parts:
+        assert part in lines[0]

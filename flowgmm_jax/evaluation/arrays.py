@@ -1,0 +1,52 @@
+"""What the figures are drawn from, as arrays, for people who plot on their own."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from flowgmm_jax.evaluation.batches import batches, progress
+from flowgmm_jax.evaluation.generation import TEMPERATURES, sample_classes
+from flowgmm_jax.evaluation.section import Subject
+from flowgmm_jax.evaluation.statistics import Statistics
+
+SAMPLES = 100  # of each class and temperature
+
+
+def save(subject: Subject, test: Statistics, folder: Path) -> None:
+    """Writes arrays that ``numpy.load`` reads.
+
+    Of the M test examples: ``latents.npy`` (M, D), ``labels.npy`` (M,), ``log_density.npy`` (M,),
+    ``log_prior.npy`` (M,) and ``class_log_density.npy`` (M, K), in nats. Of the model:
+    ``means.npy`` (K, D), and ``samples_T.npy`` (K, 100, ...) at several temperatures T.
+
+    Args:
+      subject: a model with latents, and its data.
+      test: of the test examples.
+      folder: made where it is missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model, params = subject.model, subject.params
+    x, y = subject.dataset.x_test, subject.dataset.y_test
+    np.save(folder / "labels.npy", y)
+    np.save(folder / "class_log_density.npy", test.joint)
+    if test.log_density is not None:
+        np.save(folder / "log_density.npy", test.log_density)
+        np.save(folder / "log_prior.npy", test.log_prior)
+    if not (model.encode and model.decode):
+        return
+    encode = jax.jit(model.encode)
+    means = params["prior"].means
+    np.save(folder / "means.npy", means)
+    # Written as it is computed: the latents of a large set need not fit into memory.
+    latents = np.lib.format.open_memmap(
+        folder / "latents.npy", "w+", np.float32, (len(x), means.shape[-1])
+    )
+    with progress(len(x), "latents") as bar:
+        for index, mask, part in batches(x):
+            latents[index[mask]] = np.asarray(encode(params, part))[mask]
+            bar.update(int(mask.sum()))
+    latents.flush()
+    for temperature in TEMPERATURES:
+        samples = sample_classes(subject, jax.random.key(0), temperature, SAMPLES)
+        np.save(folder / f"samples_{temperature:g}.npy", samples)
