@@ -1,5 +1,6 @@
 """Telling other data from the model's own (poster, Figure 3)."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -306,12 +307,12 @@ def plot_likelihoods(inside: dict[str, np.ndarray], outside: dict[str, np.ndarra
 
 def plot_scores(auroc: np.ndarray, sets: Sequence[str], scores: Sequence[str]) -> Figure:
     """AUROC (len(sets), len(scores)) as a table in colour: red where a score fails."""
-    height = 0.45 * len(sets) + 0.9
+    height = 0.45 * len(sets) + 0.7
     figure, ((axes,),) = panels(1, 1, width=1.3 * len(scores) + 1.8, height=height)
     axes.imshow(auroc, cmap="RdBu", vmin=-0.2, vmax=1.2, aspect="auto")
     for row, column in np.ndindex(auroc.shape):
         axes.text(column, row, f"{auroc[row, column]:.3f}", ha="center", va="center")
-    axes.set_xticks(range(len(scores)), scores)
+    axes.set_xticks(range(len(scores)), [textwrap.fill(score, 12) for score in scores])
     axes.set_yticks(range(len(sets)), sets)
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
