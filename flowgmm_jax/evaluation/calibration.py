@@ -64,17 +64,21 @@ def tempered(joint: np.ndarray, offset: np.ndarray, temperature: float) -> np.nd
 
 
 def fit_temperature(joint: np.ndarray, offset: np.ndarray, y: np.ndarray) -> float:
-    """The temperature whose posterior gives labels y (N,) the smallest mean NLL.
+    """The temperature whose posterior gives labels y (N,) the smallest NLL.
 
-    The NLL is convex in 1 / T, so it has one minimum, which is sought over log T in
-    ``LOG_TEMPERATURES``; where every label has the largest posterior that may be its lower end.
+    One further example with every label equally likely is added, at the mean of the others: without
+    it, N examples without a mistake would ask for T = 0, and a mistake on other data would cost
+    everything (Platt 1999, "Probabilistic outputs for support vector machines", section 2.2, adds
+    such counts to the labels). The loss is convex in 1 / T, so there is one minimum.
     """
     joint = np.asarray(joint, np.float64)
     # A term common to the classes changes nothing, and thousands of nats would cost digits.
     joint = joint - joint.max(axis=-1, keepdims=True)
 
     def loss(log_temperature):
-        return nll(tempered(joint, offset, np.exp(log_temperature)), y)
+        log_posterior = log_softmax(tempered(joint, offset, np.exp(log_temperature)), axis=-1)
+        right = log_posterior[np.arange(len(y)), y]
+        return -right.mean() - log_posterior.mean() / len(y)
 
     options = {"xatol": 1e-6}
     found = minimize_scalar(loss, bounds=LOG_TEMPERATURES, method="bounded", options=options)

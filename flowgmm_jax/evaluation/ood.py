@@ -337,7 +337,7 @@ def _training_sample(subject: Subject) -> tuple[np.ndarray, str]:
 def _verdict(trained_on: str, name: str, found: dict[str, dict[str, float]]) -> str:
     """A sentence on one set: does the raw likelihood fail, and which score is best."""
     raw = found["likelihood"]["auroc"]
-    best = max(found, key=lambda score: found[score]["auroc"])
+    best = max(found, key=lambda score: round(found[score]["auroc"], 3))
     highest = found[best]["auroc"]
     if raw < 0.5:
         known = (trained_on, name) == ("fashion_mnist", "mnist")
