@@ -229,15 +229,15 @@ def _rows(before: dict, after: dict | None, printed: poster.Calibration | None) 
         )
 
     rows = [
-        row("accuracy, %", before["accuracy"], "accuracy", "{:.2f}"),
-        row("NLL, nats", before["nll"], "nll", "{:.3f}"),
+        row("accuracy (%)", before["accuracy"], "accuracy", "{:.2f}"),
+        row("NLL (nats)", before["nll"], "nll", "{:.3f}"),
         row("ECE", before["ece"], "ece", "{:.3f}"),
     ]
     if after:
         rows += [
-            row("NLL with temperature, nats", after["nll"], "nll_after", "{:.3f}"),
+            row("NLL with temperature (nats)", after["nll"], "nll_after", "{:.3f}"),
             row("ECE with temperature", after["ece"], "ece_after", "{:.3f}"),
-            Row("accuracy with temperature, %", f"{after['accuracy']:.2f}"),
+            Row("accuracy with temperature (%)", f"{after['accuracy']:.2f}"),
             Row("temperature of the variances", f"{after['temperature']:.3g}"),
         ]
     return rows
