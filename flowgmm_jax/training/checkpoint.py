@@ -153,8 +153,8 @@ def restore(workdir: Path, like: TrainState, config: dict) -> Restored | None:
 
 
 def set_aside(workdir: Path, damaged: dict[Path, str]) -> None:
-    """Moves damaged checkpoints to ``workdir/damaged_checkpoints``, so that their steps can be saved
-    again, and says so."""
+    """Moves damaged checkpoints to ``workdir/damaged_checkpoints``, so that their steps can be
+    saved again, and says so."""
     for path, reason in damaged.items():
         target = workdir / "damaged_checkpoints" / path.name
         count = 1

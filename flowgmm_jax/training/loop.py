@@ -40,8 +40,8 @@ def run_loop(
 
     Raises:
       FloatingPointError: after ``max_skipped`` steps in a row that were not finite, once the state
-        is saved. A state that such a run left raises it again, unless ``max_skipped`` is larger now:
-        then training goes on, from the parameters before the trouble.
+        is saved. A state that such a run left raises it again, unless ``max_skipped`` is larger
+        now: then training goes on, from the parameters before the trouble.
       Stopped: after SIGTERM or SIGINT, once the state is saved.
       OSError: when something cannot be written.
     """
@@ -56,7 +56,6 @@ def run_loop(
         return int(devices.unreplicate(state.skipped)) >= most_skipped(train)
 
     def save():
-        writer.sync()
         checkpoints.save(devices.unreplicate(state), sums)
 
     with StopSignals() as signals, _progress(step, train.steps) as bar:

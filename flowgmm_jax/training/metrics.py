@@ -6,7 +6,9 @@ import os
 import time
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 
 from flowgmm_jax.json_files import named_errors, write_text
 
@@ -44,7 +46,13 @@ class MetricsWriter:
         rows = [row for row in _rows(self._path) if row["step"] <= step] if step else []
         write_text(self._path, "".join(json.dumps(row) + "\n" for row in rows))
         self._origin = started - (rows[-1]["seconds"] if rows else 0.0)
-        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+        # Not a SummaryWriter, whose thread dies of a full disk and then makes the run wait forever.
+        self._board_path = workdir / "tensorboard"
+        with named_errors("write", self._board_path):
+            self._board_path.mkdir(exist_ok=True)
+            self._board = EventsWriter(str(self._board_path / "events"))
+            start = SessionLog(status=SessionLog.START)  # hides what was written past the step
+            self._board.write_event(Event(step=step + 1, session_log=start, wall_time=time.time()))
 
     def seconds(self) -> float:
         """Since the run began, the time between its starts left out."""
@@ -53,17 +61,17 @@ class MetricsWriter:
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """One row; a value that is not finite is written as null."""
         row = {"step": step, "seconds": round(self.seconds(), 2)}
-        for name, value in metrics.items():
-            row[name] = value if math.isfinite(value) else None
-            if math.isfinite(value):
-                self._board.add_scalar(name, value, step)
+        row |= {n: value if math.isfinite(value) else None for n, value in metrics.items()}
+        with named_errors("write", self._board_path):
+            for name, value in metrics.items():
+                summary = scalar(name, value)
+                self._board.write_event(Event(step=step, summary=summary, wall_time=time.time()))
+            self._board.flush()
         with named_errors("write", self._path), self._path.open("a") as file:
             file.write(json.dumps(row) + "\n")
-
-    def sync(self) -> None:
-        """Waits until the disk has the rows, so that no checkpoint outlives rows before it."""
-        with named_errors("write", self._path), self._path.open("a") as file:
-            os.fsync(file.fileno())
+            file.flush()
+            os.fsync(file.fileno())  # no checkpoint may outlive a row before it
 
     def close(self) -> None:
-        self._board.close()
+        with named_errors("write", self._board_path):
+            self._board.close()

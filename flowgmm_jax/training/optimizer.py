@@ -47,8 +47,8 @@ def _is_trained(config: ConfigDict, path: tuple) -> bool:
 
 
 def train_only(config: ConfigDict, loss: Callable) -> Callable:
-    """``Model.loss`` with no gradient for parameters that stay as they are: so that neither the norm
-    of the gradient nor its being finite depends on them."""
+    """``Model.loss`` with no gradient for parameters that stay as they are, so that neither the
+    norm of the gradient nor its being finite depends on them."""
 
     def with_constants(params, *arguments):
         params = jax.tree_util.tree_map_with_path(
