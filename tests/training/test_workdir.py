@@ -51,7 +51,7 @@ def test_a_field_that_a_newer_version_added_is_not_compared(tmp_path):
 
 
 def test_checkpoints_without_a_config_are_refused(tmp_path):
-    with pytest.raises(InputError, match="is not empty but .*config.json does not exist"):
+    with pytest.raises(InputError, match="exists, but .*config.json does not exist"):
         claim(trained(tmp_path), config())
 
 
