@@ -63,6 +63,10 @@ def rows(workdir: Path) -> list[dict]:
     return [{name: value for name, value in row.items() if name != "seconds"} for row in found]
 
 
+def last_row(workdir: Path) -> int:
+    return max((row["step"] for row in rows(workdir)), default=0)
+
+
 def saves(workdir: Path) -> tuple[list[int], list[str]]:
     """The steps that are saved, and the names of what is being saved."""
     directory = workdir / "checkpoints"
@@ -71,11 +75,17 @@ def saves(workdir: Path) -> tuple[list[int], list[str]]:
     return sorted(int(name) for name in names if name.isdecimal()), unfinished
 
 
+def directories_of_saves(workdir: Path) -> set[tuple[str, int]]:
+    """What is being saved, or was when a run was killed, and when that began."""
+    paths = [workdir / "checkpoints" / name for name in saves(workdir)[1]]
+    return {(path.name, path.stat().st_ctime_ns) for path in paths}
+
+
 def until(condition, process: subprocess.Popen) -> None:
     """Waits for a condition, or for the end of the process."""
     deadline = time.monotonic() + LONGEST
     while process.poll() is None and not condition() and time.monotonic() < deadline:
-        time.sleep(0.0002)
+        time.sleep(0.0005)
 
 
 def wait_for_moment(kind: str, process: subprocess.Popen, workdir: Path, rng) -> None:
@@ -87,8 +97,8 @@ def wait_for_moment(kind: str, process: subprocess.Popen, workdir: Path, rng) ->
     before, _ = saves(workdir)
     newest = max(before, default=0)
     if kind == "training":
-        reached = newest + rng.choice([10, 20, 30])
-        until(lambda: max((row["step"] for row in rows(workdir)), default=0) >= reached, process)
+        reached = max(newest, last_row(workdir)) + rng.choice([1, 10, 20])
+        until(lambda: last_row(workdir) >= reached, process)
         moment = time.monotonic() + rng.uniform(0.0, 1.0)
         until(lambda: time.monotonic() > moment, process)
         return
@@ -122,6 +132,7 @@ def main() -> None:
         for header in ("", "meant for", "after", "last row", "newest save", "during a save"):
             table.add_column(header, justify="right")
         for number, kind in enumerate(KINDS, 1):
+            left = directories_of_saves(killed)  # of the kill before
             process, began = start(killed, cache), time.monotonic()
             wait_for_moment(kind, process, killed, rng)
             process.kill()
@@ -131,14 +142,15 @@ def main() -> None:
                 break
             if process.returncode != -9:
                 sys.exit(f"start {number} ended by itself with {process.returncode}")
-            steps, unfinished = saves(killed)
+            steps, _ = saves(killed)
+            unfinished = directories_of_saves(killed) - left
             table.add_row(
                 str(number),
                 kind,
                 f"{time.monotonic() - began:.2f} s",
-                str(max((row["step"] for row in rows(killed)), default="none")),
+                str(last_row(killed)),
                 str(max(steps, default="none")),
-                " ".join(unfinished) or "no",
+                " ".join(name for name, _ in unfinished) or "no",
             )
         finish(start(killed, cache))
         Console(width=110).print(table)

@@ -118,12 +118,14 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
         name, *examples = held_out
         return {f"{name}_{k}": value for k, value in evaluate(params, *examples).items()}
 
-    with lock(workdir):
+    is_first = jax.process_index() == 0
+    with lock(workdir) if is_first else contextlib.nullcontext():
         claim(workdir, config)
         restored = checkpoint.restore(workdir, like, to_json(config))
         if restored:
             (state, sums, _), damaged = restored
-            checkpoint.set_aside(workdir, damaged)
+            if is_first:
+                checkpoint.set_aside(workdir, damaged)
         else:
             state, sums = make_state(key, x, y), {}
         if int(state.step) == config.train.steps and (workdir / "result.json").exists():

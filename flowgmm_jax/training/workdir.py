@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ def lock(workdir: Path) -> Iterator[None]:
 
     The kernel holds the lock and releases it with the process, however that ends.
 
+    Where the file system has no locks, a line on standard error says so.
+
     Raises:
       InputError: when another process trains there.
       OSError: when the workdir cannot be written.
@@ -53,6 +56,10 @@ def lock(workdir: Path) -> Iterator[None]:
                 f"{workdir} is in use by another run ({file.read().strip()}): wait for its end, or "
                 "choose another --workdir"
             ) from None
+        except OSError as error:
+            print(
+                f"{path} cannot be locked ({error.strerror}): start no second run", file=sys.stderr
+            )
         with named_errors("write", path):
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")

@@ -336,8 +336,7 @@ def test_a_run_whose_steps_are_not_finite_ends_with_an_error(tmp_path):
     config.train.update({"steps": 10, "max_skipped": 7})
     message = (
         r"stopped at step 7: the last 7 steps were not finite; in the first of them, step 1, "
-        r"it was the loss_consistency and loss_labeled and loss_marginal\. The parameters before "
-        r"it are saved"
+        r"it was the loss_labeled and loss_marginal\. The parameters before it are saved"
     )
     for steps_per_call in (5, 1):  # of which the second resumes
         config.train.steps_per_call = steps_per_call

@@ -1,5 +1,7 @@
 """A workdir belongs to one config and one set of data."""
 
+import errno
+import fcntl
 import json
 import subprocess
 import sys
@@ -173,6 +175,17 @@ def test_a_second_run_in_a_workdir_is_refused_until_the_first_is_dead(tmp_path):
     process.communicate()
     with lock(tmp_path):
         pass
+
+
+def test_where_there_are_no_locks_a_line_says_so(tmp_path, monkeypatch, capsys):
+    def refuse(file, operation):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with lock(tmp_path):
+        pass
+    expected = f"{tmp_path}/.lock cannot be locked (Operation not supported): start no second run\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_the_second_run_changes_nothing(tmp_path):
