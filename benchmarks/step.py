@@ -92,7 +92,7 @@ def main() -> None:
         jax.random.key(0), pool.x[:64].astype(jnp.float32), pool.y[:64]
     )
     train_steps = devices.map_train_steps(
-        make_train_steps(model, tx, draw, config.optimizer.ema_decay)
+        make_train_steps(model, tx, draw, config.optimizer.ema_decay, config.train.max_skipped)
     )
     state, pool = devices.replicate(state), devices.replicate(pool)
     state, metrics = train_steps(state, pool, 0, 1)

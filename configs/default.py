@@ -60,6 +60,7 @@ def get_config() -> ConfigDict:
     config.train.log_every = 100
     config.train.eval_every = 0  # 0: at the end only
     config.train.checkpoint_every = 1000
+    config.train.max_skipped = 100  # steps in a row that were not finite, before training stops
 
     config.poster = ConfigDict()  # what the poster reports, for the table at the end
     config.poster.row = ""

@@ -3,6 +3,7 @@
 import difflib
 import importlib.util
 import inspect
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -86,13 +87,16 @@ def run(main: Callable) -> None:
     """Parses flags and calls ``main()``; bad input ends the program with one line."""
 
     def guarded(argv):
-        logging.set_verbosity(logging.WARNING)  # orbax tells every save at length
+        logging.set_verbosity(logging.FATAL)  # orbax tells every save at length, its errors twice
         try:
             if len(argv) > 1:
                 raise InputError(f"{argv[1]!r} is not a flag: expected --config, --workdir, ...")
             main()
         except (InputError, FloatingPointError, OSError) as error:
             sys.exit(_fail(error))
+        except KeyboardInterrupt:  # before or after training, when nothing is there to be saved
+            print("stopped by SIGINT", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
         except Stopped as stopped:
             print(stopped, file=sys.stderr)
             sys.exit(stopped.exit_code)

@@ -1,5 +1,6 @@
-"""Small JSON files, written whole or not at all."""
+"""Small text and JSON files, written whole or not at all."""
 
+import contextlib
 import json
 import math
 import os
@@ -16,29 +17,63 @@ def to_json(config: ConfigDict) -> dict:
     return json.loads(config.to_json_best_effort())
 
 
-def write_json(path: Path, value: Any) -> None:
+@contextlib.contextmanager
+def named_errors(action: str, path: Path):
+    """Raises an OSError of the body (a full disk, a read-only one) again as one line that names
+    the file, which those of writing do not."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"cannot {action} {path}: {error.strerror or error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
     """Writes atomically: a reader finds the old file or the new one, never a part.
 
+    Raises:
+      OSError: one line that names the file; the old one is as it was.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    with named_errors("write", path):
+        try:
+            with temporary.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())  # or a power cut may leave the new name without the bytes
+            os.replace(temporary, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes atomically, as ``write_text`` does.
+
     Top-level numbers that are not finite, which JSON has no word for, are written as null.
+
+    Raises:
+      OSError: one line that names the file; the old one is as it was.
     """
     value = {
         name: None if isinstance(entry, float) and not math.isfinite(entry) else entry
         for name, entry in value.items()
     }
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
-    os.replace(temporary, path)
+    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+def read_json(path: Path) -> dict:
+    """The content of a JSON file that holds an object.
 
     Raises:
       InputError: when it is missing or is not JSON.
     """
     try:
-        return json.loads(path.read_text())
+        value = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: expected the directory of a run") from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # also of bytes that are no text
         raise InputError(f"{path} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds a {type(value).__name__}, expected a JSON object")
+    return value

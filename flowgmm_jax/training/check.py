@@ -24,6 +24,7 @@ RANGES = {
     "train.log_every": (1, None),
     "train.eval_every": (0, None),
     "train.checkpoint_every": (0, None),
+    "train.max_skipped": (1, None),
 }
 
 

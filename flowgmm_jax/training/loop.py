@@ -2,17 +2,17 @@
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from flowgmm_jax.training import checkpoint, devices
+from flowgmm_jax.training import devices
+from flowgmm_jax.training.checkpoint import Checkpoints
 from flowgmm_jax.training.metrics import MetricsWriter
 from flowgmm_jax.training.signals import Stopped, StopSignals
-from flowgmm_jax.training.step import TrainState
+from flowgmm_jax.training.step import TrainState, describe
 
 
 def run_loop(
@@ -22,7 +22,7 @@ def run_loop(
     advance: Callable[[TrainState, int], tuple[TrainState, dict[str, Any]]],
     evaluate: Callable[[Any], dict[str, float]],
     writer: MetricsWriter,
-    manager: ocp.CheckpointManager,
+    checkpoints: Checkpoints,
 ) -> TrainState:
     """Takes the steps that are left.
 
@@ -33,14 +33,17 @@ def run_loop(
       advance: ``(replicated state, count) -> (replicated state, sums of metrics)``.
       evaluate: ``(params) -> metrics``, every ``eval_every`` steps.
       writer: of metrics.jsonl; also the clock.
-      manager: of checkpoints.
+      checkpoints: where states are saved.
 
     Returns:
       The last state, without the device axis; it is saved.
 
     Raises:
-      FloatingPointError: when no step between two rows of metrics was finite.
+      FloatingPointError: after ``max_skipped`` steps in a row that were not finite, once the state
+        is saved. A state that such a run left raises it again, unless ``max_skipped`` is larger
+        now: then training goes on, from the parameters before the trouble.
       Stopped: after SIGTERM or SIGINT, once the state is saved.
+      OSError: when something cannot be written.
     """
     step = int(state.step)
     state = devices.replicate(state)
@@ -49,38 +52,58 @@ def run_loop(
     def is_due(every: int) -> bool:
         return step == train.steps or bool(every and step % every == 0)
 
+    def is_stuck() -> bool:
+        return int(devices.unreplicate(state.skipped)) >= most_skipped(train)
+
+    def save():
+        checkpoints.save(devices.unreplicate(state), sums)
+
     with StopSignals() as signals, _progress(step, train.steps) as bar:
-        while step < train.steps:
+        while step < train.steps and not is_stuck():
             ends = [every * (step // every + 1) for every in intervals]
             count = min(*ends, train.steps, step + train.steps_per_call) - step
             # The metrics come to the host at once, which bounds the calls in flight.
             state, metrics = advance(state, count)
-            metrics["steps"] = count
             sums = {name: sums.get(name, 0.0) + float(value) for name, value in metrics.items()}
-            step += count
+            taken = round(float(metrics["steps"]))
+            step += taken
             bar.set_description("training", refresh=False)
             bar.set_postfix_str(_summary(_row(sums)), refresh=False)
-            bar.update(count)
+            bar.update(taken)
 
             if is_due(train.log_every):
-                row, sums = _row(sums), {}
-                writer.write(step, row)
-                if row["skipped"] == 1:
-                    raise FloatingPointError(
-                        f"stopped at step {step}: the loss or its gradient was not finite in all "
-                        f"of the last {train.log_every} steps"
-                    )
+                writer.write(step, _row(sums))
+                sums = dict.fromkeys(sums, 0.0)
             if train.eval_every and is_due(train.eval_every):
                 metrics = evaluate(devices.unreplicate(state.ema_params))
                 writer.write(step, metrics)
                 bar.write(f"step {step:>7}  {writer.seconds():6.0f} s  {_summary(metrics)}")
             if is_due(train.checkpoint_every) or signals.received:
-                checkpoint.save(manager, devices.unreplicate(state), sums)
+                save()
             if signals.received:
-                manager.wait_until_finished()
-                raise Stopped(signals.received, step)
-    manager.wait_until_finished()
+                break
+        if is_stuck():
+            save()
+        checkpoints.wait()
+        if is_stuck():
+            raise FloatingPointError(_trouble(devices.unreplicate(state), sums))
+        if signals.received:
+            raise Stopped(signals.received, step)
     return devices.unreplicate(state)
+
+
+def most_skipped(train: ConfigDict) -> int:
+    """Steps in a row that may be skipped; a run in which all of them were is no success."""
+    return min(train.max_skipped, train.steps)
+
+
+def _trouble(state: TrainState, metrics: Iterable[str]) -> str:
+    step, skipped = int(state.step), int(state.skipped)
+    return (
+        f"stopped at step {step}: the last {skipped} steps were not finite; in the first of them, "
+        f"step {step - skipped + 1}, it was the {describe(int(state.cause), metrics)}. The "
+        "parameters before it are saved"
+    )
 
 
 def _progress(step: int, steps: int) -> tqdm:

@@ -1,5 +1,7 @@
 """The optimiser of a config: AdamW on the flow, Adam on what is trained of the prior."""
 
+from collections.abc import Callable
+
 import jax
 import optax
 from ml_collections import ConfigDict
@@ -39,6 +41,25 @@ def _decays(params) -> dict:
     )
 
 
+def _is_trained(config: ConfigDict, path: tuple) -> bool:
+    """Whether a parameter, by its path in ``{"flow": ..., "prior": GMM}``, is trained."""
+    return path[0].key == "flow" or path[1].name in config.prior.trainable
+
+
+def train_only(config: ConfigDict, loss: Callable) -> Callable:
+    """``Model.loss`` with no gradient for parameters that stay as they are, so that neither the
+    norm of the gradient nor its being finite depends on them."""
+
+    def with_constants(params, *arguments):
+        params = jax.tree_util.tree_map_with_path(
+            lambda path, leaf: leaf if _is_trained(config, path) else jax.lax.stop_gradient(leaf),
+            params,
+        )
+        return loss(params, *arguments)
+
+    return with_constants
+
+
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     """The transformation of gradients ``{"flow": ..., "prior": GMM}``.
 
@@ -62,9 +83,7 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     prior = optax.adam(learning_rate(config, config.prior.learning_rate))
 
     def label(path, _):
-        if path[0].key == "flow":
-            return "flow"
-        return "prior" if path[1].name in config.prior.trainable else "fixed"
+        return path[0].key if _is_trained(config, path) else "fixed"
 
     return optax.multi_transform(
         {"flow": flow, "prior": prior, "fixed": optax.set_to_zero()},

@@ -1,5 +1,6 @@
 """A trained model from the directory of its run."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from ml_collections import ConfigDict
 
 from flowgmm_jax.data import datasets
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.json_files import read_json
+from flowgmm_jax.json_files import read_json, to_json
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.build import build
 from flowgmm_jax.training import checkpoint
@@ -27,11 +28,13 @@ def load_config(workdir: str | Path) -> ConfigDict:
 
 
 def load_state(workdir: str | Path) -> tuple[Model, TrainState]:
-    """The model of a run, and its newest checkpoint.
+    """The model of a run, and its newest sound checkpoint. Only reads; a newer damaged one is named
+    on standard error.
 
     Raises:
-      InputError: when there is no run or no checkpoint, or it cannot be read.
+      InputError: when there is no run, or no checkpoint that is sound.
     """
+    workdir = Path(workdir)
     config = load_config(workdir)
     model, tx = build(config), make_optimizer(config)
     info = datasets.info(config.data)
@@ -42,23 +45,23 @@ def load_state(workdir: str | Path) -> tuple[Model, TrainState]:
         jax.ShapeDtypeStruct((2, *info.shape), dtype),
         jax.ShapeDtypeStruct((2,), jnp.int32),
     )
-    manager = checkpoint.open_manager(Path(workdir))
-    restored = checkpoint.restore(manager, like)
-    manager.close()
+    restored = checkpoint.restore(workdir, like, to_json(config))
     if restored is None:
-        raise InputError(f"{Path(workdir) / 'checkpoints'} holds no checkpoint")
-    state, _ = restored
+        raise InputError(f"{workdir / 'checkpoints'} holds no checkpoint")
+    state = restored.content.state
+    for path, reason in restored.damaged.items():
+        print(f"{path} is damaged ({reason}): using that of step {state.step}", file=sys.stderr)
     return model, state
 
 
 def load(workdir: str | Path) -> tuple[Model, Any]:
-    """A trained model and its parameters (the moving average of the last checkpoint).
+    """A trained model and its parameters (the moving average of the newest sound checkpoint).
 
     Args:
       workdir: directory that ``train.py`` wrote.
 
     Raises:
-      InputError: when there is no run or no checkpoint, or it cannot be read.
+      InputError: when there is no run, or no checkpoint that is sound.
     """
     model, state = load_state(workdir)
     return model, state.ema_params

@@ -1,5 +1,6 @@
 """SIGTERM and SIGINT as a request that the loop answers between two calls."""
 
+import os
 import signal
 import threading
 
@@ -14,7 +15,8 @@ class Stopped(Exception):
 
 class StopSignals:
     """While open, SIGTERM and SIGINT set ``received`` to their number, instead of ending the
-    process. A second one ends it as usual."""
+    process. Further ones change nothing: schedulers send several, and the state is to be saved.
+    SIGQUIT and SIGKILL end the process as ever; it resumes from its last checkpoint then."""
 
     def __init__(self):
         self.received = 0
@@ -27,8 +29,10 @@ class StopSignals:
         return self
 
     def _receive(self, number, frame):
-        self.received = number
-        self.__exit__()
+        if not self.received:
+            self.received = number
+            # print() is not safe here: the signal may have come in the middle of another.
+            os.write(2, f"\n{signal.Signals(number).name}: stopping once saved\n".encode())
 
     def __exit__(self, *exception):
         for number, handler in self._previous.items():

@@ -1,6 +1,6 @@
 """The training step of one device, averaged over the axis "devices"."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -21,12 +21,16 @@ class TrainState(NamedTuple):
       params: of the model.
       ema_params: their exponential moving average, which is what is evaluated.
       opt_state: of the optimiser.
+      skipped: int32 scalar, how many of the last steps were skipped, one after the other.
+      cause: int32 scalar, what was not finite in the first of them: see ``describe``.
     """
 
     step: jax.Array
     params: Any
     ema_params: Any
     opt_state: optax.OptState
+    skipped: jax.Array
+    cause: jax.Array
 
 
 def init_state(
@@ -34,7 +38,31 @@ def init_state(
 ) -> TrainState:
     """The state before the first step, initialised on examples x (B, ...) with labels y (B,)."""
     params = model.init(key, x, y)
-    return TrainState(jnp.zeros((), jnp.int32), params, params, tx.init(params))
+    zero = jnp.zeros((), jnp.int32)
+    return TrainState(zero, params, params, tx.init(params), zero, zero)
+
+
+def _terms(metrics: Iterable[str]) -> list[str]:
+    """The parts of the loss among the names of metrics, in a fixed order."""
+    return sorted(name for name in metrics if name.startswith("loss_"))
+
+
+def _cause(metrics: Metrics) -> jax.Array:
+    """int32, bit i: the i-th term of the loss is not finite; the bit after those: their sum."""
+    values = jnp.stack([metrics[name] for name in (*_terms(metrics), "loss")])
+    return jnp.sum(~jnp.isfinite(values) << jnp.arange(len(values)), dtype=jnp.int32)
+
+
+def describe(cause: int, metrics: Iterable[str]) -> str:
+    """What a ``TrainState.cause`` says went first, given the names of the metrics: the terms of the
+    loss, or their sum, or else the gradient."""
+    terms = _terms(metrics)
+    broken = [name for i, name in enumerate(terms) if cause >> i & 1]
+    if broken:
+        return " and ".join(broken)
+    if cause:
+        return "loss (every term of it was finite)"
+    return "gradient (every term of the loss was finite)"
 
 
 def _select(condition: jax.Array, new: Any, old: Any) -> Any:
@@ -46,6 +74,7 @@ def make_train_steps(
     tx: optax.GradientTransformation,
     draw: Callable[[Pool, jax.Array, jax.Array, jax.Array], Batch],
     ema_decay: float,
+    max_skipped: int,
 ) -> Callable[[TrainState, Pool, jax.Array, jax.Array], tuple[TrainState, Metrics]]:
     """Several steps in one call, so that the cost of a call is shared between them.
 
@@ -54,12 +83,14 @@ def make_train_steps(
       tx: the optimiser.
       draw: ``(pool, key, step, shard) -> Batch``, this device's share of a step's batch.
       ema_decay: decay of the moving average; less in the first steps, (1 + step) / (10 + step).
+      max_skipped: after as many steps in a row whose loss or gradient was not finite, further ones
+        do nothing.
 
     Returns:
       ``train_steps(state, pool, seed, count)``, to be mapped over the axis ``AXIS``. ``count`` is
       traced: one program serves any number of steps. A step whose loss or gradient is not finite
-      leaves everything but the step number as it was. Metrics are sums over the other steps;
-      ``finite`` is their number.
+      leaves everything but the step number and the count of such steps as it was. Metrics are sums
+      over the other steps; ``finite`` is their number, ``steps`` that of all that were taken.
     """
 
     def train_step(state: TrainState, pool: Pool, seed: jax.Array) -> tuple[TrainState, Metrics]:
@@ -83,19 +114,27 @@ def make_train_steps(
             (state.params, state.ema_params, state.opt_state),
         )
         metrics = {"loss": loss, "grad_norm": grad_norm, **metrics}
+        skipped = jnp.where(finite, 0, state.skipped + 1)
+        cause = jnp.where(state.skipped == 0, _cause(metrics), state.cause)
         metrics = {name: jnp.where(finite, value, 0.0) for name, value in metrics.items()}
-        metrics["finite"] = jnp.where(finite, 1.0, 0.0)
-        return TrainState(state.step + 1, params, ema_params, opt_state), metrics
+        metrics["finite"], metrics["steps"] = jnp.where(finite, 1.0, 0.0), jnp.ones(())
+        return TrainState(state.step + 1, params, ema_params, opt_state, skipped, cause), metrics
 
     def train_steps(state, pool, seed, count):
         _, shapes = jax.eval_shape(train_step, state, pool, seed)
         totals = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
-        def body(_, carry):
+        end = state.step + count
+
+        def goes_on(carry):
+            state, _ = carry
+            return (state.step < end) & (state.skipped < max_skipped)
+
+        def body(carry):
             state, totals = carry
             state, metrics = train_step(state, pool, seed)
             return state, jax.tree.map(jnp.add, totals, metrics)
 
-        return jax.lax.fori_loop(0, count, body, (state, totals))
+        return jax.lax.while_loop(goes_on, body, (state, totals))
 
     return train_steps

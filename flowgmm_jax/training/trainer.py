@@ -1,5 +1,6 @@
 """From a config and a directory to a trained model: what train.py runs."""
 
+import contextlib
 import time
 from functools import partial
 from pathlib import Path
@@ -13,15 +14,15 @@ from flowgmm_jax.data.sampling import draw_batch
 from flowgmm_jax.data.splits import make_split
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.evaluation.metrics import make_evaluator
-from flowgmm_jax.json_files import write_json
+from flowgmm_jax.json_files import read_json, to_json, write_json
 from flowgmm_jax.models.build import build
 from flowgmm_jax.training import checkpoint, devices, inputs
 from flowgmm_jax.training.check import check
-from flowgmm_jax.training.loop import run_loop
+from flowgmm_jax.training.loop import most_skipped, run_loop
 from flowgmm_jax.training.metrics import MetricsWriter
-from flowgmm_jax.training.optimizer import make_optimizer
+from flowgmm_jax.training.optimizer import make_optimizer, train_only
 from flowgmm_jax.training.step import init_state, make_train_steps
-from flowgmm_jax.training.workdir import claim
+from flowgmm_jax.training.workdir import claim, lock
 
 
 class Result(NamedTuple):
@@ -61,8 +62,10 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
       The Result that ``result.json`` holds.
 
     Raises:
-      InputError: for a bad config or bad data, and when the workdir holds a run of another config.
-      FloatingPointError: when no step between two rows of metrics was finite.
+      InputError: for a bad config or bad data, when the workdir holds a run of another config or
+        another process trains there, and when none of its checkpoints is sound.
+      FloatingPointError: after ``config.train.max_skipped`` steps in a row that were not finite.
+      OSError: when the workdir cannot be written; what it holds stays sound.
       Stopped: after SIGTERM or SIGINT, once the state is saved.
     """
     started = time.monotonic()
@@ -86,10 +89,6 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
             f"config.flow does not fit examples of shape {dataset.info.shape}: {error}"
         ) from error
 
-    claim(workdir, config)
-    manager = checkpoint.open_manager(workdir)
-    state, sums = checkpoint.restore(manager, like) or (make_state(key, x, y), {})
-
     evaluate = make_evaluator(model, dataset.info.levels)
     held_out = inputs.held_out(dataset, split)
     draw = partial(
@@ -101,7 +100,13 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
         teacher=teacher,
     )
     train_steps = devices.map_train_steps(
-        make_train_steps(model, tx, draw, config.optimizer.ema_decay)
+        make_train_steps(
+            model._replace(loss=train_only(config, model.loss)),
+            tx,
+            draw,
+            config.optimizer.ema_decay,
+            most_skipped(config.train),
+        )
     )
     pool = devices.replicate(inputs.pool(dataset, split))
 
@@ -113,13 +118,28 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
         name, *examples = held_out
         return {f"{name}_{k}": value for k, value in evaluate(params, *examples).items()}
 
-    writer = MetricsWriter(workdir, int(state.step), started)
-    state = run_loop(config.train, state, sums, advance, evaluate_held_out, writer, manager)
-    seconds = round(writer.seconds(), 1)
-    writer.close()
-    manager.close()
+    is_first = jax.process_index() == 0
+    with lock(workdir) if is_first else contextlib.nullcontext():
+        claim(workdir, config)
+        restored = checkpoint.restore(workdir, like, to_json(config))
+        if restored:
+            (state, sums, _), damaged = restored
+            if is_first:
+                checkpoint.set_aside(workdir, damaged)
+        else:
+            state, sums = make_state(key, x, y), {}
+        if int(state.step) == config.train.steps and (workdir / "result.json").exists():
+            return Result(**read_json(workdir / "result.json"))
 
-    metrics = evaluate(state.ema_params, dataset.x_test, dataset.y_test)
-    result = Result(metrics["accuracy"], metrics.get("bits_per_dim"), int(state.step), seconds)
-    write_json(workdir / "result.json", result._asdict())
-    return result
+        with (
+            contextlib.closing(checkpoint.Checkpoints(workdir, to_json(config))) as checkpoints,
+            contextlib.closing(MetricsWriter(workdir, int(state.step), started)) as writer,
+        ):
+            state = run_loop(
+                config.train, state, sums, advance, evaluate_held_out, writer, checkpoints
+            )
+            seconds = round(writer.seconds(), 1)
+        metrics = evaluate(state.ema_params, dataset.x_test, dataset.y_test)
+        result = Result(metrics["accuracy"], metrics.get("bits_per_dim"), int(state.step), seconds)
+        write_json(workdir / "result.json", result._asdict())
+        return result

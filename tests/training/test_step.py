@@ -15,8 +15,8 @@ from flowgmm_jax.data.augment import view
 from flowgmm_jax.data.sampling import Pool, draw_batch
 from flowgmm_jax.models.build import build
 from flowgmm_jax.training import devices
-from flowgmm_jax.training.optimizer import learning_rate, make_optimizer
-from flowgmm_jax.training.step import AXIS, init_state, make_train_steps
+from flowgmm_jax.training.optimizer import learning_rate, make_optimizer, train_only
+from flowgmm_jax.training.step import AXIS, describe, init_state, make_train_steps
 
 SEED = 3
 
@@ -47,7 +47,7 @@ def make_state(config):
     return init(jax.random.key(0), pool.x, pool.y)
 
 
-def mapped_steps(config, num_devices=1):
+def mapped_steps(config, num_devices=1, max_skipped=100, model=None):
     """train_steps over some of the devices, and a function that copies a tree to each."""
     draw = partial(
         draw_batch,
@@ -58,7 +58,11 @@ def mapped_steps(config, num_devices=1):
         teacher=view([], 0),
     )
     train_steps = make_train_steps(
-        build(config), make_optimizer(config), draw, config.optimizer.ema_decay
+        model or build(config),
+        make_optimizer(config),
+        draw,
+        config.optimizer.ema_decay,
+        max_skipped,
     )
     mapped = jax.pmap(
         train_steps,
@@ -171,7 +175,7 @@ def test_only_the_first_call_compiles(state, config, compilations):
         teacher=view([], 0),
     )
     steps = devices.map_train_steps(
-        make_train_steps(build(config), make_optimizer(config), draw, 0.999)
+        make_train_steps(build(config), make_optimizer(config), draw, 0.999, 100)
     )
     pool = devices.replicate(make_pool())
     new_state, metrics = steps(devices.replicate(state), pool, SEED, 1)
@@ -185,8 +189,10 @@ def test_only_the_first_call_compiles(state, config, compilations):
 
 def test_a_step_that_is_not_finite_leaves_everything_but_its_number(state, one_device):
     after, metrics = first(one_device(state, make_pool(broken=True), 1))
-    jax.tree.map(np.testing.assert_array_equal, after[1:], state[1:])
-    assert (after.step, metrics["finite"]) == (1, 0.0)
+    kept = ("params", "ema_params", "opt_state")
+    for ours, theirs in ((getattr(after, name), getattr(state, name)) for name in kept):
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    assert (after.step, after.skipped, metrics["finite"], metrics["steps"]) == (1, 1, 0.0, 1.0)
 
 
 def test_sums_of_metrics_leave_out_the_steps_that_are_not_finite(state, one_device):
@@ -198,6 +204,81 @@ def test_sums_of_metrics_leave_out_the_steps_that_are_not_finite(state, one_devi
     _, metrics = first(one_device(state, pool, 2))
     assert metrics["finite"] == 1
     assert np.isfinite(list(metrics.values())).all()
+
+
+def test_skipped_steps_are_counted_in_a_row(state, one_device):
+    after, _ = first(one_device(state, make_pool(broken=True), 3))
+    after, _ = first(one_device(after, make_pool(broken=True), 2))
+    assert (after.step, after.skipped) == (5, 5)
+    after, _ = first(one_device(after, make_pool(), 1))
+    assert (after.step, after.skipped) == (6, 0)
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 2, 4, 9])
+def test_training_halts_at_the_same_step_however_many_a_call(config, state, steps_per_call):
+    steps = mapped_steps(config, max_skipped=5)
+    after, taken = state, 0
+    for _ in range(0, 9, steps_per_call):
+        after, metrics = first(steps(after, make_pool(broken=True), steps_per_call))
+        taken += metrics["steps"]
+    assert (after.step, after.skipped, taken) == (5, 5, 5)
+
+
+def broken_model(config, *broken):
+    """The model of a config in which some terms of the loss are, or all gradients are, nan."""
+    model = build(config)
+
+    def loss(params, batch, key, step):
+        total, metrics = model.loss(params, batch, key, step)
+        for name in broken:
+            if name == "gradient":
+                # sqrt at 0: a finite value whose derivative is infinite times zero.
+                total += sum(jnp.sum(jnp.sqrt(leaf * 0.0)) for leaf in jax.tree.leaves(params))
+            elif name == "sum":
+                total += jnp.inf
+            else:
+                metrics[name] = metrics[name] + jnp.nan
+                total += jnp.nan
+        return total, metrics
+
+    return model._replace(loss=loss)
+
+
+@pytest.mark.parametrize(
+    ("broken", "expected"),
+    [
+        (["loss_labeled"], "loss_labeled"),
+        (["loss_marginal"], "loss_marginal"),
+        (["loss_consistency"], "loss_consistency"),
+        (["loss_marginal", "loss_labeled"], "loss_labeled and loss_marginal"),
+        (["sum"], "loss (every term of it was finite)"),
+        (["gradient"], "gradient (every term of the loss was finite)"),
+    ],
+    ids=str,
+)
+def test_what_was_not_finite_first_is_told(config, state, broken, expected):
+    steps = mapped_steps(config, model=broken_model(config, *broken))
+    after, metrics = first(steps(state, make_pool(), 1))
+    assert after.skipped == 1
+    assert describe(int(after.cause), metrics) == expected
+    # What is broken later does not matter.
+    after, metrics = first(mapped_steps(config)(after, make_pool(broken=True), 2))
+    assert after.skipped == 3
+    assert describe(int(after.cause), metrics) == expected
+
+
+def test_the_norm_of_the_gradient_is_of_what_is_trained(config, state):
+    model, inputs = build(config), (make_pool(), jnp.int32(0), jnp.int32(0), 1)
+    batch = draw_batch(inputs[0], jax.random.key(0), *inputs[1:], 4, 8, view([], 0), view([], 0))
+    arguments = (batch, jax.random.key(0), jnp.int32(0))
+
+    def gradient(loss):
+        return jax.grad(lambda params: loss(params, *arguments)[0])(state.params)
+
+    ours, theirs = gradient(train_only(config, model.loss)), gradient(model.loss)
+    assert_trees_close(ours["flow"], theirs["flow"], rtol=1e-6)
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(ours["prior"]))
+    assert np.any(theirs["prior"].means)
 
 
 def test_the_average_starts_fast_and_follows_the_parameters(state, one_device):

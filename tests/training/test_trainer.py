@@ -34,7 +34,7 @@ def contents(workdir):
     return {
         str(path.relative_to(workdir)): path.read_bytes()
         for path in workdir.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.name != ".lock"
     }
 
 
@@ -89,7 +89,7 @@ def test_the_loss_falls(finished):
     assert losses[-1] < losses[0]
 
 
-def test_a_finished_run_is_evaluated_and_not_trained_again(copy, monkeypatch):
+def test_a_finished_run_is_left_as_it_is(copy, monkeypatch):
     def refuse(train_steps):
         def steps(*arguments):
             raise AssertionError("trained again")
@@ -97,11 +97,18 @@ def test_a_finished_run_is_evaluated_and_not_trained_again(copy, monkeypatch):
         return steps
 
     monkeypatch.setattr(trainer_module.devices, "map_train_steps", refuse)
-    before = read_rows(copy), json.loads((copy / "result.json").read_text())
+    before = contents(copy)
     result = train_and_evaluate(tiny.get_config(), copy)
-    assert read_rows(copy) == before[0]
-    assert result.accuracy == before[1]["accuracy"]
-    assert result.bits_per_dim == before[1]["bits_per_dim"]
+    assert result._asdict() == json.loads((copy / "result.json").read_text())
+    assert contents(copy) == before
+
+
+def test_a_run_without_its_result_is_evaluated_and_appends_no_row(copy):
+    result = json.loads((copy / "result.json").read_text())
+    (copy / "result.json").unlink()
+    rows = read_rows(copy)
+    assert train_and_evaluate(tiny.get_config(), copy).accuracy == result["accuracy"]
+    assert read_rows(copy) == rows
 
 
 def test_load_gives_the_model_and_the_averaged_parameters(finished):
@@ -216,10 +223,14 @@ def test_how_often_to_look_may_change(copy):
     assert train_and_evaluate(config, copy).step == 1500
 
 
+def damage(path):
+    for file in path.rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"\0" * 10)
+
+
 def corrupt_arrays(workdir):
-    for path in (workdir / "checkpoints").rglob("*"):
-        if path.is_file():
-            path.write_bytes(b"\0" * 10)
+    damage(workdir / "checkpoints")
 
 
 def remove_checkpoints(workdir):
@@ -235,16 +246,16 @@ def corrupt_config(workdir):
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    ("harm", "message"),
     [
-        (corrupt_arrays, "the checkpoint .*1500 cannot be read"),
+        (corrupt_arrays, "checkpoints holds no sound checkpoint: 1500: .*; 1000: "),
         (remove_checkpoints, "checkpoints holds no checkpoint"),
         (remove_config, "config.json does not exist"),
         (corrupt_config, "config.json is not JSON"),
     ],
 )
-def test_load_says_in_one_line_what_is_wrong_with_a_run(copy, damage, message):
-    damage(copy)
+def test_load_says_in_one_line_what_is_wrong_with_a_run(copy, harm, message):
+    harm(copy)
     with pytest.raises(fg.InputError, match=message) as caught:
         fg.load(copy)
     assert "\n" not in str(caught.value)
@@ -256,11 +267,37 @@ def test_load_creates_nothing_where_there_is_no_run(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_training_refuses_a_corrupt_checkpoint_in_one_line(copy):
+def test_training_refuses_to_begin_anew_where_no_checkpoint_is_sound(copy):
     corrupt_arrays(copy)
-    with pytest.raises(fg.InputError, match="cannot be read") as caught:
+    before = contents(copy)
+    with pytest.raises(fg.InputError, match="no sound checkpoint") as caught:
         train_and_evaluate(tiny.get_config(), copy)
     assert "\n" not in str(caught.value)
+    assert contents(copy) == before
+
+
+def test_training_goes_on_from_the_newest_sound_checkpoint(finished, copy, capsys):
+    newest = copy / "checkpoints" / "1500"
+    damage(newest)
+    train_and_evaluate(tiny.get_config(), copy)
+    line = capsys.readouterr().err.splitlines()[0]
+    assert line.startswith(f"{newest} is damaged (")
+    assert line.endswith(f"): moved to {copy / 'damaged_checkpoints' / '1500'}")
+    ours, theirs = (restore.load_state(workdir)[1] for workdir in (copy, finished))
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    assert read_rows(copy) == read_rows(finished)
+
+
+def test_load_names_a_damaged_checkpoint_and_only_reads(copy, capsys):
+    newest = copy / "checkpoints" / "1500"
+    damage(newest)
+    before = contents(copy)
+    _, state = restore.load_state(copy)
+    assert int(state.step) == 1000
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{newest} is damaged (")
+    assert line.endswith("): using that of step 1000")
+    assert contents(copy) == before
 
 
 @pytest.mark.parametrize(
@@ -272,6 +309,7 @@ def test_training_refuses_a_corrupt_checkpoint_in_one_line(copy):
         ("train", "log_every", 0, "config.train.log_every is 0, expected at least 1"),
         ("train", "eval_every", -1, "config.train.eval_every is -1"),
         ("train", "checkpoint_every", -1, "config.train.checkpoint_every is -1"),
+        ("train", "max_skipped", 0, "config.train.max_skipped is 0, expected at least 1"),
         ("augment", "crop", 2, "config.augment.*images"),
         ("data", "num_labels", 5000, "config.data.num_labels|5000"),
         ("optimizer", "schedule", "step", "config.optimizer.schedule is 'step'"),
@@ -295,9 +333,21 @@ def test_a_bad_config_is_refused_before_anything_is_written(
 def test_a_run_whose_steps_are_not_finite_ends_with_an_error(tmp_path):
     config = tiny.get_config()
     config.prior.radius = float("inf")
-    config.train.steps = 10
-    config.train.log_every = 5
-    with pytest.raises(FloatingPointError, match="finite"):
+    config.train.update({"steps": 10, "max_skipped": 7})
+    message = (
+        r"stopped at step 7: the last 7 steps were not finite; in the first of them, step 1, "
+        r"it was the loss_labeled and loss_marginal\. The parameters before it are saved"
+    )
+    for steps_per_call in (5, 1):  # of which the second resumes
+        config.train.steps_per_call = steps_per_call
+        with pytest.raises(FloatingPointError, match=message):
+            train_and_evaluate(config, tmp_path / "run")
+    state = restore.load_state(tmp_path / "run")[1]
+    assert int(state.step) == 7
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params["flow"]))
+    # All of its steps were skipped, so the run is no success, whatever more is allowed.
+    config.train.max_skipped = 100
+    with pytest.raises(FloatingPointError, match="stopped at step 10: the last 10 steps"):
         train_and_evaluate(config, tmp_path / "run")
     assert not (tmp_path / "run" / "result.json").exists()
 

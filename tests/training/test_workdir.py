@@ -1,6 +1,11 @@
 """A workdir belongs to one config and one set of data."""
 
+import errno
+import fcntl
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +16,9 @@ from flowgmm_jax.errors import InputError
 from flowgmm_jax.json_files import read_json, write_json
 from flowgmm_jax.training.metrics import MetricsWriter
 from flowgmm_jax.training.trainer import train_and_evaluate
-from flowgmm_jax.training.workdir import claim
+from flowgmm_jax.training.workdir import claim, lock
+
+ROOT = Path(__file__).parents[2]
 
 
 def config(**fields):
@@ -51,7 +58,7 @@ def test_a_field_that_a_newer_version_added_is_not_compared(tmp_path):
 
 
 def test_checkpoints_without_a_config_are_refused(tmp_path):
-    with pytest.raises(InputError, match="is not empty but .*config.json does not exist"):
+    with pytest.raises(InputError, match="exists, but .*config.json does not exist"):
         claim(trained(tmp_path), config())
 
 
@@ -98,3 +105,140 @@ def test_rows_of_a_run_whose_checkpoints_are_gone_are_kept_aside(tmp_path):
     MetricsWriter(tmp_path, 0, started=0.0).close()
     assert rows(tmp_path) == []
     assert (tmp_path / "metrics.jsonl.old").exists()
+
+
+@pytest.mark.parametrize(
+    ("flow", "message"),
+    [
+        ({"name": "glow", "alpha": 0.05, "width": 64}, r"no config.flow.width, not 64"),
+        ({"name": "glow"}, r"config.flow.alpha = 0.05, not without it"),
+        ({"name": "glow", "alpha": {"value": 0.05}}, r"config.flow.alpha = 0.05, not without it"),
+        ({"name": "glow", "alpha": 0.1}, r"config.flow.alpha = 0.05, not 0.1"),
+    ],
+    ids=["an extra argument", "an argument less", "a section instead", "another value"],
+)
+def test_arguments_of_the_flow_are_all_compared(tmp_path, flow, message):
+    claim(tmp_path, config(flow={"name": "glow", "alpha": 0.05}))
+    before = (trained(tmp_path) / "config.json").read_bytes()
+    with pytest.raises(InputError, match=message):
+        claim(tmp_path, config(flow=flow))
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
+def test_a_field_whose_name_begins_like_a_free_one_is_compared(tmp_path):
+    claim(tmp_path, config(data={"data_dir": "a", "data_dir_2": "a"}))
+    trained(tmp_path)
+    claim(tmp_path, config(data={"data_dir": "b", "data_dir_2": "a"}))
+    with pytest.raises(InputError, match=r"config.data.data_dir_2 = 'a', not 'b'"):
+        claim(tmp_path, config(data={"data_dir": "b", "data_dir_2": "b"}))
+
+
+def test_a_result_without_checkpoints_is_kept_from_another_config(tmp_path):
+    claim(tmp_path, config(seed=0))
+    write_json(tmp_path / "result.json", {"accuracy": 50.0})
+    with pytest.raises(InputError, match=r"config.seed = 0, not 1"):
+        claim(tmp_path, config(seed=1))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"\0\0"], ids=repr)
+def test_a_damaged_config_of_a_run_is_one_line(tmp_path, content):
+    (trained(tmp_path) / "config.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"config.json (is not JSON|holds a list)") as caught:
+        claim(tmp_path, config())
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "config.json").read_bytes() == content
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from flowgmm_jax.training.workdir import lock
+with lock(Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_run_in_a_workdir_is_refused_until_the_first_is_dead(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout.readline() == b"locked\n"
+    message = rf"{tmp_path} is in use by another run \(process {process.pid} on .*\)"
+    with pytest.raises(InputError, match=message) as caught, lock(tmp_path):
+        pass
+    assert "\n" not in str(caught.value)
+    process.kill()
+    process.communicate()
+    with lock(tmp_path):
+        pass
+
+
+def test_where_there_are_no_locks_a_line_says_so(tmp_path, monkeypatch, capsys):
+    def refuse(file, operation):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with lock(tmp_path):
+        pass
+    expected = f"{tmp_path}/.lock cannot be locked (Operation not supported): start no second run\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_the_second_run_changes_nothing(tmp_path):
+    with lock(tmp_path):
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        with pytest.raises(InputError, match="in use by another run"):
+            train_and_evaluate(tiny.get_config(), tmp_path)
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_row_that_cannot_be_appended_is_one_line(tmp_path):
+    writer = MetricsWriter(tmp_path, 0, started=0.0)
+    (tmp_path / "metrics.jsonl").unlink()
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OSError) as caught:
+        writer.write(1, {"loss": 1.0})
+    assert str(caught.value) == f"cannot write {tmp_path}/metrics.jsonl: No space left on device"
+    writer.close()
+
+
+def test_a_file_that_cannot_be_written_is_as_it_was(tmp_path):
+    path = tmp_path / "result.json"
+    write_json(path, {"a": 1})
+    (tmp_path / "result.json.tmp").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=rf"^cannot write {path}: No space left on device$"):
+        write_json(path, {"a": 2})
+    assert read_json(path) == {"a": 1}
+    assert not (tmp_path / "result.json.tmp").is_symlink()
+
+
+def test_a_workdir_that_cannot_be_written_is_one_line():
+    with pytest.raises(OSError) as caught, lock(Path("/proc/self/fdinfo/run")):
+        pass
+    assert "\n" not in str(caught.value)
+    assert "/proc/self/fdinfo/run" in str(caught.value)
+
+
+def test_a_row_that_is_damaged_does_not_take_those_after_it(tmp_path):
+    writer = MetricsWriter(tmp_path, 0, started=0.0)
+    for step in (1, 2, 3):
+        writer.write(step, {"loss": float(step)})
+    writer.close()
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'{"step": 2', b'\xff"step": 2') + b"\0" * 50)
+    MetricsWriter(tmp_path, 3, started=0.0).close()
+    assert [row["step"] for row in rows(tmp_path)] == [1, 3]
+
+
+def test_rows_are_kept_aside_however_often_a_run_begins_anew(tmp_path):
+    for loss in (1.0, 2.0):
+        writer = MetricsWriter(tmp_path, 0, started=0.0)
+        writer.write(1, {"loss": loss})
+        writer.close()
+    MetricsWriter(tmp_path, 0, started=0.0).close()
+    lines = (tmp_path / "metrics.jsonl.old").read_text().splitlines()
+    assert [json.loads(line)["loss"] for line in lines] == [1.0, 2.0]
