@@ -4,6 +4,7 @@ import difflib
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from flowgmm_jax.errors import InputError
+from flowgmm_jax.training import devices
 from flowgmm_jax.training.signals import Stopped
 
 BAD_INPUT = 2
@@ -91,15 +93,23 @@ def run(main: Callable) -> None:
             if len(argv) > 1:
                 raise InputError(f"{argv[1]!r} is not a flag: expected --config, --workdir, ...")
             main()
-        except (InputError, FloatingPointError, OSError) as error:
+        except (InputError, FloatingPointError) as error:  # which all processes raise
             sys.exit(_fail(error))
+        except OSError as error:
+            devices.leave(_fail(error))
         except Stopped as stopped:
             print(stopped, file=sys.stderr)
             sys.exit(stopped.exit_code)
+        except Exception as error:
+            if lost := devices.lost_process(error):
+                _fail(lost)
+                devices.leave(devices.LOST)
+            traceback.print_exc()
+            devices.leave(1)
 
     app.run(guarded)
 
 
-def _fail(error: Exception) -> int:
+def _fail(error: Exception | str) -> int:
     print(f"error: {error}", file=sys.stderr)
     return BAD_INPUT

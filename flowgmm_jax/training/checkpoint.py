@@ -10,21 +10,42 @@ from flowgmm_jax.training.step import TrainState
 
 
 def open_manager(workdir: Path, keep: int = 2) -> ocp.CheckpointManager:
-    """The manager of ``workdir/checkpoints``, which keeps the newest ``keep``."""
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-    return ocp.CheckpointManager((workdir / "checkpoints").resolve(), options=options)
+    """The manager of ``workdir/checkpoints``, which keeps the newest ``keep``.
+
+    It belongs to this process: of several, one saves and restores for all.
+    """
+    directory = (workdir / "checkpoints").resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    process = jax.process_index()
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=keep,
+        create=False,
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+            primary_host=process, active_processes={process}
+        ),
+    )
+    return ocp.CheckpointManager(directory, options=options)
 
 
-def save(manager: ocp.CheckpointManager, state: TrainState, sums: dict[str, float]) -> None:
-    """Begins to save; ``manager.wait_until_finished`` waits for the end.
+def save(manager: ocp.CheckpointManager | None, state: TrainState, sums: dict[str, float]) -> None:
+    """Begins to save, ``wait`` waits for the end; nothing where there is no manager.
 
     ``sums`` are of the metrics since the last row of metrics.jsonl: with them, the rows of a
     resumed run are those of an undisturbed one.
     """
+    if manager is None:
+        return
+    state = jax.device_get(state)  # orbax takes a device's array for a part of a job's
     step = int(state.step)
     if step not in manager.all_steps():
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), sums=ocp.args.JsonSave(sums))
         manager.save(step, args=items)
+
+
+def wait(manager: ocp.CheckpointManager | None) -> None:
+    """Until everything is saved."""
+    if manager is not None:
+        manager.wait_until_finished()
 
 
 def restore(

@@ -22,7 +22,7 @@ def run_loop(
     advance: Callable[[TrainState, int], tuple[TrainState, dict[str, Any]]],
     evaluate: Callable[[Any], dict[str, float]],
     writer: MetricsWriter,
-    manager: ocp.CheckpointManager,
+    manager: ocp.CheckpointManager | None,
 ) -> TrainState:
     """Takes the steps that are left.
 
@@ -33,7 +33,7 @@ def run_loop(
       advance: ``(replicated state, count) -> (replicated state, sums of metrics)``.
       evaluate: ``(params) -> metrics``, every ``eval_every`` steps.
       writer: of metrics.jsonl; also the clock.
-      manager: of checkpoints.
+      manager: of checkpoints, in process 0.
 
     Returns:
       The last state, without the device axis; it is saved.
@@ -73,13 +73,18 @@ def run_loop(
             if train.eval_every and is_due(train.eval_every):
                 metrics = evaluate(devices.unreplicate(state.ema_params))
                 writer.write(step, metrics)
-                bar.write(f"step {step:>7}  {writer.seconds():6.0f} s  {_summary(metrics)}")
-            if is_due(train.checkpoint_every) or signals.received:
-                checkpoint.save(manager, devices.unreplicate(state), sums)
-            if signals.received:
-                manager.wait_until_finished()
-                raise Stopped(signals.received, step)
-    manager.wait_until_finished()
+                if devices.is_primary():
+                    bar.write(f"step {step:>7}  {writer.seconds():6.0f} s  {_summary(metrics)}")
+            received = devices.share_signal(signals.received, step)
+            if is_due(train.checkpoint_every) or received:
+                with devices.together():
+                    checkpoint.save(manager, devices.unreplicate(state), sums)
+            if received:
+                with devices.together():
+                    checkpoint.wait(manager)
+                raise Stopped(received, step)
+    with devices.together():
+        checkpoint.wait(manager)
     return devices.unreplicate(state)
 
 
@@ -90,6 +95,7 @@ def _progress(step: int, steps: int) -> tqdm:
         desc="compiling" if step < steps else "trained",
         unit="step",
         dynamic_ncols=True,
+        disable=not devices.is_primary(),
         mininterval=0.5 if sys.stderr.isatty() else 15.0,
     )
 

@@ -55,3 +55,19 @@ class MetricsWriter:
 
     def close(self) -> None:
         self._board.close()
+
+
+class Clock:
+    """A MetricsWriter for the processes that write nothing."""
+
+    def __init__(self, started: float):
+        self._started = started
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

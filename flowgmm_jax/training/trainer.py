@@ -13,15 +13,15 @@ from flowgmm_jax.data.sampling import draw_batch
 from flowgmm_jax.data.splits import make_split
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.evaluation.classification import make_evaluator
-from flowgmm_jax.json_files import write_json
+from flowgmm_jax.json_files import to_json, write_json
 from flowgmm_jax.models.build import build
 from flowgmm_jax.training import checkpoint, devices, inputs
 from flowgmm_jax.training.check import check
 from flowgmm_jax.training.loop import run_loop
-from flowgmm_jax.training.metrics import MetricsWriter
+from flowgmm_jax.training.metrics import Clock, MetricsWriter
 from flowgmm_jax.training.optimizer import make_optimizer
 from flowgmm_jax.training.step import init_state, make_train_steps
-from flowgmm_jax.training.workdir import claim
+from flowgmm_jax.training.workdir import check_agrees, claim
 
 
 class Result(NamedTuple):
@@ -55,7 +55,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
     Args:
       config: a config as in ``configs/``.
       workdir: directory of the run: ``config.json``, ``metrics.jsonl``, ``checkpoints/``,
-        ``tensorboard/`` and, at the end, ``result.json``.
+        ``tensorboard/`` and, at the end, ``result.json``. Of several processes, process 0 uses it.
 
     Returns:
       The Result that ``result.json`` holds.
@@ -67,28 +67,35 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
     """
     started = time.monotonic()
     workdir = Path(workdir)
-    check(config)
-    config = resolve(config)
-    model, tx = build(config), make_optimizer(config)
-    dataset = datasets.load(config.data)
-    split = make_split(dataset, config.data)
-    if config.train.batch_unlabeled and not len(split.unlabeled):
-        raise InputError("config.train.batch_unlabeled is not 0, but no example is unlabelled")
-    student, teacher = inputs.views(config, dataset.info)
-    config.data.fingerprint = inputs.fingerprint(dataset, split)
-    x, y = inputs.initial_examples(dataset, split, config)
-    make_state = jax.jit(partial(init_state, model, tx))
-    key = jax.random.key(config.seed)
-    try:
-        like = jax.eval_shape(make_state, key, x, y)
-    except ValueError as error:  # of a layer that the examples do not fit
-        raise InputError(
-            f"config.flow does not fit examples of shape {dataset.info.shape}: {error}"
-        ) from error
+    with devices.together():
+        check(config)
+        config = resolve(config)
+        model, tx = build(config), make_optimizer(config)
+        dataset = datasets.load(config.data)
+        split = make_split(dataset, config.data)
+        if config.train.batch_unlabeled and not len(split.unlabeled):
+            raise InputError("config.train.batch_unlabeled is not 0, but no example is unlabelled")
+        student, teacher = inputs.views(config, dataset.info)
+        config.data.fingerprint = inputs.fingerprint(dataset, split)
+        x, y = inputs.initial_examples(dataset, split, config)
+        make_state = jax.jit(partial(init_state, model, tx))
+        key = jax.random.key(config.seed)
+        try:
+            like = jax.eval_shape(make_state, key, x, y)
+        except ValueError as error:  # of a layer that the examples do not fit
+            raise InputError(
+                f"config.flow does not fit examples of shape {dataset.info.shape}: {error}"
+            ) from error
 
-    claim(workdir, config)
-    manager = checkpoint.open_manager(workdir)
-    state, sums = checkpoint.restore(manager, like) or (make_state(key, x, y), {})
+    primary_config = devices.from_primary(to_json(config))
+    manager, start = None, None
+    with devices.together():
+        check_agrees(config, primary_config)
+        if devices.is_primary():
+            claim(workdir, config)
+            manager = checkpoint.open_manager(workdir)
+            start = checkpoint.restore(manager, like) or (make_state(key, x, y), {})
+    state, sums = devices.from_primary(start)
 
     evaluate = make_evaluator(model, dataset.info.levels)
     held_out = inputs.held_out(dataset, split)
@@ -113,13 +120,16 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
         name, *examples = held_out
         return {f"{name}_{k}": value for k, value in evaluate(params, *examples).items()}
 
-    writer = MetricsWriter(workdir, int(state.step), started)
+    primary = devices.is_primary()
+    writer = MetricsWriter(workdir, int(state.step), started) if primary else Clock(started)
     state = run_loop(config.train, state, sums, advance, evaluate_held_out, writer, manager)
     seconds = round(writer.seconds(), 1)
     writer.close()
-    manager.close()
+    if manager:
+        manager.close()
 
     metrics = evaluate(state.ema_params, dataset.x_test, dataset.y_test)
     result = Result(metrics["accuracy"], metrics.get("bits_per_dim"), int(state.step), seconds)
-    write_json(workdir / "result.json", result._asdict())
+    if primary:
+        write_json(workdir / "result.json", result._asdict())
     return result

@@ -19,6 +19,8 @@ FREE_FIELDS = (
     "train.checkpoint_every",
     "train.steps_per_call",
 )
+# Fields in which the processes of one job may differ.
+LOCAL_FIELDS = ("data.data_dir", "data.split_file")
 
 
 def _flatten(tree: dict, prefix: str = "") -> dict[str, Any]:
@@ -60,3 +62,18 @@ def claim(workdir: Path, config: ConfigDict) -> None:
                 )
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(path, new)
+
+
+def check_agrees(config: ConfigDict, primary: dict) -> None:
+    """Checks that this process has the config and the data of process 0, ``primary`` as JSON.
+
+    Raises:
+      InputError: naming the first field that differs.
+    """
+    ours, theirs = _flatten(to_json(config)), _flatten(primary)
+    for name in sorted(ours.keys() | theirs.keys()):
+        if ours.get(name) != theirs.get(name) and name not in LOCAL_FIELDS:
+            raise InputError(
+                f"config.{name} is {ours.get(name)!r}, but {theirs.get(name)!r} in process 0: "
+                "expected the same flags and data in every process"
+            )
