@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from flowgmm_jax.errors import InputError
+from flowgmm_jax.training import devices
 from flowgmm_jax.training.signals import Stopped
 
 BAD_INPUT = 2
@@ -92,18 +94,26 @@ def run(main: Callable) -> None:
             if len(argv) > 1:
                 raise InputError(f"{argv[1]!r} is not a flag: expected --config, --workdir, ...")
             main()
-        except (InputError, FloatingPointError, OSError) as error:
+        except (InputError, FloatingPointError) as error:  # which all processes raise
             sys.exit(_fail(error))
+        except OSError as error:
+            devices.leave(_fail(error))
         except KeyboardInterrupt:  # before or after training, when nothing is there to be saved
             print("stopped by SIGINT", file=sys.stderr)
-            sys.exit(128 + signal.SIGINT)
+            devices.leave(128 + signal.SIGINT)
         except Stopped as stopped:
             print(stopped, file=sys.stderr)
             sys.exit(stopped.exit_code)
+        except Exception as error:
+            if lost := devices.lost_process(error):
+                _fail(lost)
+                devices.leave(devices.LOST)
+            traceback.print_exc()
+            devices.leave(1)
 
     app.run(guarded)
 
 
-def _fail(error: Exception) -> int:
+def _fail(error: Exception | str) -> int:
     print(f"error: {error}", file=sys.stderr)
     return BAD_INPUT

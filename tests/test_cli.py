@@ -56,6 +56,11 @@ BAD_INPUT = {
     "labels that classes do not divide": (["--config.data.num_labels=-7"], 2, "num_labels.*-7"),
     "a missing split file": (["--config.data.split_file={tmp}/split.npz"], 2, "split.npz"),
     "a value out of range": (["--config.train.steps=0"], 2, "config.train.steps is 0"),
+    "a process without a coordinator": (
+        ["--num_processes=2", "--process_id=0"],
+        2,
+        "--coordinator is missing",
+    ),
     "a workdir that is a file": (["--workdir={tmp}/file"], 2, "file"),
 }
 

@@ -31,8 +31,7 @@ class _Handler(ocp.AsyncCheckpointHandler):
         content = args.content._replace(state=jax.device_get(args.content.state))
 
         async def write():
-            if jax.process_index() == 0:
-                state_file.write(Path(directory) / FILE.name, content)
+            state_file.write(Path(directory) / FILE.name, content)
 
         return [ocp.future.CommitFutureAwaitingContractedSignals(write(), name="write_state")]
 
@@ -57,10 +56,16 @@ class Checkpoints:
     def __init__(self, workdir: Path, config: dict):
         self._config = config
         self._directory = (workdir / "checkpoints").resolve()
+        self._directory.mkdir(parents=True, exist_ok=True)
+        process = jax.process_index()
         options = ocp.CheckpointManagerOptions(
             preservation_policy=ocp.checkpoint_managers.LatestN(KEEP),
             cleanup_tmp_directories=True,
-            create=True,
+            create=False,
+            # It belongs to this process: of several, one saves for all.
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                primary_host=process, active_processes={process}
+            ),
         )
         with self._one_line():
             registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
@@ -104,6 +109,19 @@ class Checkpoints:
         """Waits, and ends orbax's threads."""
         with self._one_line():
             self._manager.close()
+
+
+class NoCheckpoints:
+    """``Checkpoints`` for the processes that save nothing."""
+
+    def save(self, state: TrainState, sums: dict[str, float]) -> None:
+        pass
+
+    def wait(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 class Restored(NamedTuple):

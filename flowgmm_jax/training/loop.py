@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from flowgmm_jax.training import devices
-from flowgmm_jax.training.checkpoint import Checkpoints
-from flowgmm_jax.training.metrics import MetricsWriter
+from flowgmm_jax.training.checkpoint import Checkpoints, NoCheckpoints
+from flowgmm_jax.training.metrics import Clock, MetricsWriter
 from flowgmm_jax.training.signals import Stopped, StopSignals
 from flowgmm_jax.training.step import TrainState, describe
 
@@ -21,8 +21,8 @@ def run_loop(
     sums: dict[str, float],
     advance: Callable[[TrainState, int], tuple[TrainState, dict[str, Any]]],
     evaluate: Callable[[Any], dict[str, float]],
-    writer: MetricsWriter,
-    checkpoints: Checkpoints,
+    writer: MetricsWriter | Clock,
+    checkpoints: Checkpoints | NoCheckpoints,
 ) -> TrainState:
     """Takes the steps that are left.
 
@@ -32,8 +32,8 @@ def run_loop(
       sums: of the metrics since the last row, from the checkpoint.
       advance: ``(replicated state, count) -> (replicated state, sums of metrics)``.
       evaluate: ``(params) -> metrics``, every ``eval_every`` steps.
-      writer: of metrics.jsonl; also the clock.
-      checkpoints: where states are saved.
+      writer: of metrics.jsonl in process 0; also the clock.
+      checkpoints: where process 0 saves states.
 
     Returns:
       The last state, without the device axis; it is saved.
@@ -56,8 +56,10 @@ def run_loop(
         return int(devices.unreplicate(state.skipped)) >= most_skipped(train)
 
     def save():
-        checkpoints.save(devices.unreplicate(state), sums)
+        with devices.together():
+            checkpoints.save(devices.unreplicate(state), sums)
 
+    received = 0
     with StopSignals() as signals, _progress(step, train.steps) as bar:
         while step < train.steps and not is_stuck():
             ends = [every * (step // every + 1) for every in intervals]
@@ -77,18 +79,21 @@ def run_loop(
             if train.eval_every and is_due(train.eval_every):
                 metrics = evaluate(devices.unreplicate(state.ema_params))
                 writer.write(step, metrics)
-                bar.write(f"step {step:>7}  {writer.seconds():6.0f} s  {_summary(metrics)}")
-            if is_due(train.checkpoint_every) or signals.received:
+                if devices.is_primary():
+                    bar.write(f"step {step:>7}  {writer.seconds():6.0f} s  {_summary(metrics)}")
+            received = devices.share_signal(signals.received, step)
+            if is_due(train.checkpoint_every) or received:
                 save()
-            if signals.received:
+            if received:
                 break
         if is_stuck():
             save()
-        checkpoints.wait()
+        with devices.together():
+            checkpoints.wait()
         if is_stuck():
             raise FloatingPointError(_trouble(devices.unreplicate(state), sums))
-        if signals.received:
-            raise Stopped(signals.received, step)
+        if received:
+            raise Stopped(received, step)
     return devices.unreplicate(state)
 
 
@@ -113,6 +118,7 @@ def _progress(step: int, steps: int) -> tqdm:
         desc="compiling" if step < steps else "trained",
         unit="step",
         dynamic_ncols=True,
+        disable=not devices.is_primary(),
         mininterval=0.5 if sys.stderr.isatty() else 15.0,
     )
 

@@ -75,3 +75,19 @@ class MetricsWriter:
     def close(self) -> None:
         with named_errors("write", self._board_path):
             self._board.close()
+
+
+class Clock:
+    """A ``MetricsWriter`` for the processes that write nothing."""
+
+    def __init__(self, started: float):
+        self._started = started
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

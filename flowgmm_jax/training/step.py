@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 
 from flowgmm_jax.data.sampling import Batch, Pool
 from flowgmm_jax.models.base import Metrics, Model
@@ -100,7 +101,8 @@ def make_train_steps(
         (loss, metrics), grads = jax.value_and_grad(model.loss, has_aux=True)(
             state.params, batch, key, state.step
         )
-        loss, metrics, grads = jax.lax.pmean((loss, metrics, grads), AXIS)
+        averages, unravel = ravel_pytree((loss, metrics, grads))
+        loss, metrics, grads = unravel(jax.lax.pmean(averages, AXIS))
         grad_norm = optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -19,10 +20,10 @@ from flowgmm_jax.models.build import build
 from flowgmm_jax.training import checkpoint, devices, inputs
 from flowgmm_jax.training.check import check
 from flowgmm_jax.training.loop import most_skipped, run_loop
-from flowgmm_jax.training.metrics import MetricsWriter
+from flowgmm_jax.training.metrics import Clock, MetricsWriter
 from flowgmm_jax.training.optimizer import make_optimizer, train_only
-from flowgmm_jax.training.step import init_state, make_train_steps
-from flowgmm_jax.training.workdir import claim, lock
+from flowgmm_jax.training.step import TrainState, init_state, make_train_steps
+from flowgmm_jax.training.workdir import check_agrees, claim, lock
 
 
 class Result(NamedTuple):
@@ -56,7 +57,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
     Args:
       config: a config as in ``configs/``.
       workdir: directory of the run: ``config.json``, ``metrics.jsonl``, ``checkpoints/``,
-        ``tensorboard/`` and, at the end, ``result.json``.
+        ``tensorboard/`` and, at the end, ``result.json``. Of several processes, process 0 uses it.
 
     Returns:
       The Result that ``result.json`` holds.
@@ -70,24 +71,25 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
     """
     started = time.monotonic()
     workdir = Path(workdir)
-    check(config)
-    config = resolve(config)
-    model, tx = build(config), make_optimizer(config)
-    dataset = datasets.load(config.data)
-    split = make_split(dataset, config.data)
-    if config.train.batch_unlabeled and not len(split.unlabeled):
-        raise InputError("config.train.batch_unlabeled is not 0, but no example is unlabelled")
-    student, teacher = inputs.views(config, dataset.info)
-    config.data.fingerprint = inputs.fingerprint(dataset, split)
-    x, y = inputs.initial_examples(dataset, split, config)
-    make_state = jax.jit(partial(init_state, model, tx))
-    key = jax.random.key(config.seed)
-    try:
-        like = jax.eval_shape(make_state, key, x, y)
-    except ValueError as error:  # of a layer that the examples do not fit
-        raise InputError(
-            f"config.flow does not fit examples of shape {dataset.info.shape}: {error}"
-        ) from error
+    with devices.together():
+        check(config)
+        config = resolve(config)
+        model, tx = build(config), make_optimizer(config)
+        dataset = datasets.load(config.data)
+        split = make_split(dataset, config.data)
+        if config.train.batch_unlabeled and not len(split.unlabeled):
+            raise InputError("config.train.batch_unlabeled is not 0, but no example is unlabelled")
+        student, teacher = inputs.views(config, dataset.info)
+        config.data.fingerprint = inputs.fingerprint(dataset, split)
+        x, y = inputs.initial_examples(dataset, split, config)
+        make_state = jax.jit(partial(init_state, model, tx))
+        key = jax.random.key(config.seed)
+        try:
+            like = jax.eval_shape(make_state, key, x, y)
+        except ValueError as error:  # of a layer that the examples do not fit
+            raise InputError(
+                f"config.flow does not fit examples of shape {dataset.info.shape}: {error}"
+            ) from error
 
     evaluate = make_evaluator(model, dataset.info.levels)
     held_out = inputs.held_out(dataset, split)
@@ -118,28 +120,46 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
         name, *examples = held_out
         return {f"{name}_{k}": value for k, value in evaluate(params, *examples).items()}
 
-    is_first = jax.process_index() == 0
-    with lock(workdir) if is_first else contextlib.nullcontext():
-        claim(workdir, config)
-        restored = checkpoint.restore(workdir, like, to_json(config))
-        if restored:
-            (state, sums, _), damaged = restored
-            if is_first:
-                checkpoint.set_aside(workdir, damaged)
-        else:
-            state, sums = make_state(key, x, y), {}
-        if int(state.step) == config.train.steps and (workdir / "result.json").exists():
-            return Result(**read_json(workdir / "result.json"))
+    primary_config = devices.from_primary(to_json(config))
+    with contextlib.ExitStack() as closing:
+        state, sums, finished = None, None, None
+        with devices.together():
+            check_agrees(config, primary_config)
+            if devices.is_primary():
+                closing.enter_context(lock(workdir))
+                claim(workdir, config)
+                state, sums, finished = _start(
+                    workdir, config, like, partial(make_state, key, x, y)
+                )
+        sums, finished = devices.from_primary((sums, finished))
+        if finished:
+            return Result(**finished)
+        state = devices.broadcast(state, like)
 
-        with (
-            contextlib.closing(checkpoint.Checkpoints(workdir, to_json(config))) as checkpoints,
-            contextlib.closing(MetricsWriter(workdir, int(state.step), started)) as writer,
-        ):
-            state = run_loop(
-                config.train, state, sums, advance, evaluate_held_out, writer, checkpoints
-            )
-            seconds = round(writer.seconds(), 1)
+        writer, checkpoints = Clock(started), checkpoint.NoCheckpoints()
+        with devices.together():
+            if devices.is_primary():
+                checkpoints = checkpoint.Checkpoints(workdir, to_json(config))
+                closing.callback(checkpoints.close)
+                writer = MetricsWriter(workdir, int(state.step), started)
+                closing.callback(writer.close)
+        state = run_loop(config.train, state, sums, advance, evaluate_held_out, writer, checkpoints)
+        seconds = round(writer.seconds(), 1)
         metrics = evaluate(state.ema_params, dataset.x_test, dataset.y_test)
         result = Result(metrics["accuracy"], metrics.get("bits_per_dim"), int(state.step), seconds)
-        write_json(workdir / "result.json", result._asdict())
+        if devices.is_primary():
+            write_json(workdir / "result.json", result._asdict())
         return result
+
+
+def _start(
+    workdir: Path, config: ConfigDict, like: TrainState, make_state: Callable[[], TrainState]
+) -> tuple[TrainState, dict[str, float], dict | None]:
+    """The state to go on from, its sums of metrics, and the result of a run that is finished."""
+    restored = checkpoint.restore(workdir, like, to_json(config))
+    if not restored:
+        return make_state(), {}, None
+    (state, sums, _), damaged = restored
+    checkpoint.set_aside(workdir, damaged)
+    is_finished = int(state.step) == config.train.steps and (workdir / "result.json").exists()
+    return state, sums, read_json(workdir / "result.json") if is_finished else None

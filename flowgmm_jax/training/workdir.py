@@ -28,6 +28,8 @@ FREE_FIELDS = {
     "train.steps_per_call",
     "train.max_skipped",
 }
+# Fields in which the processes of one job may differ.
+LOCAL_FIELDS = ("data.data_dir", "data.split_file")
 _ABSENT = object()
 
 
@@ -124,3 +126,18 @@ def claim(workdir: Path, config: ConfigDict) -> None:
             raise InputError(f"{workdir} holds a run with {other}: choose another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(path, new)
+
+
+def check_agrees(config: ConfigDict, primary: dict) -> None:
+    """Checks that this process has the config and the data of process 0, ``primary`` as JSON.
+
+    Raises:
+      InputError: naming the first field that differs.
+    """
+    ours, theirs = _flatten(to_json(config)), _flatten(primary)
+    for name in sorted(ours.keys() | theirs.keys()):
+        if ours.get(name) != theirs.get(name) and name not in LOCAL_FIELDS:
+            raise InputError(
+                f"config.{name} is {ours.get(name)!r}, but {theirs.get(name)!r} in process 0: "
+                "expected the same flags and data in every process"
+            )

@@ -1,0 +1,263 @@
+"""Several processes over loopback: one run, one writer, one end."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from flowgmm_jax import InputError
+from flowgmm_jax.training import devices, restore
+
+ROOT = Path(__file__).parents[2]
+FAST_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+FIELDS = {"train.steps": 400, "train.eval_every": 0, "train.checkpoint_every": 200}
+SLOWLY = {"train.log_every": 1, "train.checkpoint_every": 5}  # leaves time to send a signal
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(workdir, *flags, num_devices=1, fields=(), environment=()):
+    """Starts train.py on some virtual devices."""
+    fields = FIELDS | dict(fields)
+    xla_flags = f"{FAST_COMPILATION} --xla_force_host_platform_device_count={num_devices}"
+    return subprocess.Popen(
+        [
+            *(sys.executable, "train.py", f"--config={tiny.__file__}", f"--workdir={workdir}"),
+            *(f"--config.{name}={value}" for name, value in fields.items()),
+            *flags,
+        ],
+        cwd=ROOT,
+        env=os.environ | {"XLA_FLAGS": xla_flags, "PYTHONPATH": str(ROOT)} | dict(environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start_two(workdir, both=(), second=(), num_devices=(1, 1)):
+    """Starts two processes of one job; the second may have other fields and devices."""
+    job = (f"--coordinator=127.0.0.1:{free_port()}", "--num_processes=2")
+    fields = (dict(both), dict(both) | dict(second))
+    return [
+        start(workdir, *job, f"--process_id={i}", num_devices=num_devices[i], fields=fields[i])
+        for i in range(2)
+    ]
+
+
+def end(processes):
+    """Exit codes, what was printed, and the lines of what was reported."""
+    try:
+        outputs = [process.communicate(timeout=180) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    codes = [process.returncode for process in processes]
+    printed = ["".join(x for x in out.splitlines() if "[Gloo]" not in x) for out, _ in outputs]
+    errors = [err.replace("\r", "\n").strip().splitlines() for _, err in outputs]
+    return codes, printed, errors
+
+
+def state_of(workdir):
+    return restore.load_state(workdir)[1]
+
+
+def assert_close(ours, theirs):
+    """To 1e-4: of each leaf, the norm of the difference relative to the norm."""
+
+    def compare(a, b):
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        assert np.linalg.norm(a - b) <= 1e-4 * np.linalg.norm(b)
+
+    jax.tree.map(compare, ours, theirs)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The same run on one device, on two, and in two processes that Slurm seems to start."""
+    root = tmp_path_factory.mktemp("runs")
+    slurm = {"SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
+    slurm["JAX_COORDINATOR_PORT"] = str(free_port())
+    codes, printed, errors = end(
+        [
+            start(root / "one", num_devices=1),
+            start(root / "two", num_devices=2),
+            *(
+                start(
+                    root / "processes",
+                    environment=slurm | {"SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)},
+                )
+                for i in range(2)
+            ),
+        ]
+    )
+    assert codes == [0, 0, 0, 0], errors
+    return root, printed, errors
+
+
+@pytest.mark.parametrize("name", ["two", "processes"])
+def test_any_devices_give_the_run_of_one(runs, name):
+    root, _, _ = runs
+    assert_close(state_of(root / name).params, state_of(root / "one").params)
+    ours, theirs = (json.loads((root / run / "result.json").read_text()) for run in (name, "one"))
+    assert ours["accuracy"] == theirs["accuracy"]
+
+
+def test_process_0_alone_writes_and_reports(runs):
+    root, printed, errors = runs
+    rows = (root / "processes" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in rows] == [100, 200, 300, 400]
+    assert "accuracy (%)" in printed[2]
+    assert printed[3] == ""
+    assert errors[3] == []
+
+
+@pytest.mark.parametrize("name", ["one", "processes"])
+def test_a_run_goes_on_with_four_devices(runs, tmp_path, name):
+    root, _, _ = runs
+    run = shutil.copytree(root / name, tmp_path / "run")
+    shutil.rmtree(run / "checkpoints" / "400")
+    codes, _, errors = end([start(run, num_devices=4)])
+    assert codes == [0], errors
+    assert_close(state_of(run).params, state_of(root / "one").params)
+
+
+def send(number, process, workdir):
+    """A signal to one process after the first checkpoint."""
+    deadline = time.monotonic() + 120
+    while not (workdir / "checkpoints" / "5").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """Directories of two jobs of which one process was killed, and how the other ended."""
+    root = tmp_path_factory.mktemp("killed")
+    jobs = [start_two(root / str(victim), SLOWLY) for victim in range(2)]
+    for victim, job in enumerate(jobs):
+        send(signal.SIGKILL, job[victim], root / str(victim))
+    ends = [end(job) for job in jobs]
+    return [
+        (root / str(v), codes[1 - v], errors[1 - v]) for v, (codes, _, errors) in enumerate(ends)
+    ]
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_a_process_is_killed_the_other_says_so_and_ends(killed, victim):
+    workdir, code, errors = killed[victim]
+    assert code == devices.LOST
+    assert re.fullmatch(
+        r"error: another process ended after step \d+: start the job again, which goes on from the "
+        "last checkpoint",
+        errors[-1],
+    )
+    assert not any("Traceback" in line for line in errors)
+    assert not (workdir / "result.json").exists()
+
+
+def test_a_job_that_is_started_again_ends_bit_for_bit_as_an_undisturbed_one(killed, runs):
+    jobs = [start_two(workdir) for workdir, _, _ in killed]
+    codes, _, errors = end([process for job in jobs for process in job])
+    assert codes == [0] * 4, errors
+    undisturbed = state_of(runs[0] / "processes")
+    for workdir, _, _ in killed:
+        jax.tree.map(np.testing.assert_array_equal, state_of(workdir), undisturbed)
+
+
+def test_a_signal_to_one_process_stops_both_at_one_step(tmp_path):
+    job = start_two(tmp_path, SLOWLY)
+    send(signal.SIGTERM, job[1], tmp_path)
+    codes, _, errors = end(job)
+    assert codes == [143, 143]
+    step = int(state_of(tmp_path).step)
+    assert [lines[-1] for lines in errors] == [
+        f"stopped by SIGTERM at step {step}, state saved"
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"second": {"train.batch_labeled": 8}},
+            "process 1: config.train.batch_labeled is 8, but 4 in process 0: .*",
+        ),
+        ({"second": {"data.split_file": "nowhere.npz"}}, "process 1: .*nowhere.npz.*"),
+        ({"num_devices": (1, 2)}, "process 1 has 2 devices and process 0 has 1: .*"),
+        ({"both": {"train.batch_labeled": 3}}, "config.train.batch_labeled is 3, which 2 .*"),
+        ({"both": {"train.batch_labeled": 8}}, "process 0: .* holds a run with .*batch_labeled.*"),
+    ],
+    ids=["another config", "data missing", "other devices", "an odd batch", "a foreign workdir"],
+)
+def test_what_is_wrong_with_one_process_ends_both_with_one_line(runs, tmp_path, options, message):
+    run = runs[0] / "processes" if "foreign" in os.environ["PYTEST_CURRENT_TEST"] else tmp_path
+    before = sorted(run.rglob("*"))
+    codes, _, errors = end(start_two(run, **options))
+    assert codes == [2, 2], errors
+    for lines in errors:
+        assert len(lines) == 1
+        assert re.fullmatch(f"error: {message}", lines[0])
+    assert sorted(run.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("host:1", 2, None), "--process_id is missing: expected all of --coordinator, "),
+        ((None, 2, 0), "--coordinator is missing"),
+        (("host", 2, 0), "--coordinator is 'host', expected HOST:PORT"),
+        (("host:70000", 2, 0), "--coordinator is 'host:70000', expected HOST:PORT"),
+        (("host:1", 0, 0), "--num_processes is 0, expected at least 1"),
+        (("host:1", 2, 2), "--process_id is 2, expected 0 to 1"),
+        (("host:1", 2, -1), "--process_id is -1, expected 0 to 1"),
+    ],
+)
+def test_a_wrong_flag_is_named(flags, message):
+    with pytest.raises(InputError, match=message):
+        devices.initialize(*flags)
+
+
+def test_a_port_that_is_in_use_is_named():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(InputError, match=f"port {port} cannot be listened on: Address already"):
+            devices.initialize(f"127.0.0.1:{port}", 2, 0)
+
+
+SLURM = dict.fromkeys(devices.SLURM, "0")
+POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "cluster"),
+    [
+        ({}, None),
+        (SLURM | {"SLURM_NTASKS": "2"}, "Slurm"),
+        (SLURM | {"SLURM_NTASKS": "1"}, None),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2"}, None),  # a script of sbatch, without srun
+        ({"OMPI_MCA_orte_hnp_uri": "1.0;tcp://h:1", "OMPI_COMM_WORLD_SIZE": "2"}, "Open MPI"),
+        (POD, None),
+        (POD | {"JOB_COMPLETION_INDEX": "1"}, "Kubernetes"),
+        ({"TPU_WORKER_HOSTNAMES": "a,b"}, "Cloud TPU"),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, None),
+    ],
+)
+def test_clusters_are_known_by_their_variables(environment, cluster):
+    assert devices._cluster(environment | {"TPU_SKIP_MDS_QUERY": "1"}) == cluster
