@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from flowgmm_jax.data import augment, datasets
+from flowgmm_jax.data.blocks import blocks
 from flowgmm_jax.data.sampling import Pool
 from flowgmm_jax.data.splits import Split
 from flowgmm_jax.errors import InputError
@@ -94,5 +95,6 @@ def fingerprint(dataset: datasets.Dataset, split: Split) -> str:
     """Of everything that training sees of the data, so that a run goes on with no other."""
     digest = hashlib.blake2b(digest_size=16)
     for array in (*pool(dataset, split), split.validation):
-        digest.update(np.ascontiguousarray(array))
+        for block in blocks(array):
+            digest.update(np.ascontiguousarray(block))
     return digest.hexdigest()
