@@ -12,6 +12,7 @@ from flowgmm_jax.json_files import read_json, to_json, write_json
 # are compared by their fingerprint) and when to look, but nothing that the result depends on.
 FREE_FIELDS = (
     "data.data_dir",
+    "data.device_bytes",
     "data.split_file",
     "poster",
     "train.log_every",
