@@ -14,6 +14,7 @@ def get_config() -> ConfigDict:
     config.data.split_file = ""  # .npz with labeled_indices, unlabeled_indices
     config.data.split_seed = 0  # which labelled set of num_labels
     config.data.validation = 0  # training examples held out
+    config.data.device_bytes = 2**32  # larger training sets stream from the host; 0: always
     config.data.fingerprint = ""  # these four are filled in from the data
     config.data.shape = ()
     config.data.num_classes = 0

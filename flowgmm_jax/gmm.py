@@ -114,7 +114,8 @@ def _class_means(a, y, num_classes, radius):
 def _data(key, z, y, x, num_classes, radius):
     """``radius`` times the mean of the labelled examples of each class, standardised."""
     flat = x.reshape(len(x), -1)
-    return _class_means((flat - flat.mean()) / flat.std(), y, num_classes, radius)
+    std = jnp.maximum(flat.std(), 1e-6)  # of constant examples it is 0
+    return _class_means((flat - flat.mean()) / std, y, num_classes, radius)
 
 
 def _latents(key, z, y, x, num_classes, radius):

@@ -1,8 +1,11 @@
-"""Settings of every test: two virtual CPU devices unless the environment says otherwise."""
+"""Settings of every test: two virtual CPU devices unless the environment says otherwise, and few
+examples of hypothesis unless HYPOTHESIS_PROFILE is "long"."""
 
 import os
 import sys
 from pathlib import Path
+
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 DEVICES = "--xla_force_host_platform_device_count"
@@ -10,3 +13,8 @@ if DEVICES not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DEVICES}=2".strip()
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for configs/, which is not installed
+
+COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("short", max_examples=25, derandomize=True, database=None, **COMMON)
+settings.register_profile("long", max_examples=2000, print_blob=True, **COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))

@@ -177,6 +177,12 @@ def test_a_class_without_labels_gets_a_finite_mean():
     np.testing.assert_array_equal(means, [[1] * 6, [0] * 6, [0] * 6])
 
 
+def test_means_of_constant_examples_are_finite():
+    x = np.full((4, 3), 200.0, np.float32)
+    means = gmm.place_means("data", jax.random.key(0), x, np.zeros(4, int), x, K, 1.0)
+    np.testing.assert_array_equal(means, np.zeros((K, 3)))
+
+
 def test_an_unknown_placement_is_refused():
     with pytest.raises(InputError, match="config.prior.means is 'ring'.*random, .*latents"):
         place("ring")

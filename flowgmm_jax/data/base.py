@@ -20,7 +20,8 @@ class Info(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """A whole data set in memory.
+    """A whole data set. The memory of its examples may be a file, mapped and read-only, and larger
+    than that of the machine: take them by index or in `blocks`, never all of them.
 
     Attributes:
         x_train: uint8 (N, H, W, C) images or float32 (N, D) vectors.

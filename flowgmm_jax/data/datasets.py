@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from flowgmm_jax.data import digits, files, order, tfds, toy
+from flowgmm_jax.data import checksums, digits, files, order, tfds, toy
 from flowgmm_jax.data.base import Dataset, Info
+from flowgmm_jax.data.blocks import blocks
 from flowgmm_jax.errors import InputError
 
 
@@ -74,11 +75,14 @@ def load(data: ConfigDict) -> Dataset:
         data: `config.data`, with `name`, `data_dir` and `split_seed` (of the generated sets).
 
     Raises:
-        InputError: unknown name, or data that cannot be read or fails `check`.
+        InputError: unknown name, or data that cannot be read, fail `check` or are not those of
+            the published set.
         FileNotFoundError: data that is not there; the message says how to get it.
     """
     dataset = _source(data).load(data)
     check(dataset, _description(data))
+    checksums.verify(data.name, "train", dataset.x_train, dataset.y_train, data.data_dir)
+    checksums.verify(data.name, "test", dataset.x_test, dataset.y_test, data.data_dir)
     if data.name in order.NAMES:
         original = order.original_order(data.name, dataset.x_train)
         if original is not None:
@@ -106,6 +110,7 @@ def load_test(data: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
         return dataset.x_test, dataset.y_test
     x, y = source.load_test(data)
     _check_examples(_description(data), "test", x, y, source.info(data), lowest_label=0)
+    checksums.verify(data.name, "test", x, y, data.data_dir)
     return x, y
 
 
@@ -148,7 +153,7 @@ def _check_examples(
         raise InputError(
             f"{source}: x_{split} has grey level {x.max()}; expected 0..{info.levels - 1}"
         )
-    if not info.levels and not np.isfinite(x).all():
+    if not info.levels and not all(np.isfinite(block).all() for block in blocks(x)):
         raise InputError(f"{source}: x_{split} has values that are not finite")
     if y.dtype != np.int32 or y.shape != (len(x),):
         raise InputError(f"{source}: y_{split} is {y.dtype} {y.shape}; expected int32 ({len(x)},)")

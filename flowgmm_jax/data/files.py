@@ -6,20 +6,20 @@ Where no test set is given, a fixed fifth of every class is held out, chosen by 
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
 from PIL import Image
 from tqdm import tqdm
 
-from flowgmm_jax.data import cache, content
+from flowgmm_jax.data import cache, content, npz
 from flowgmm_jax.data.base import Dataset, Info
 from flowgmm_jax.errors import InputError
 
 _UNLABELED = "unlabeled"
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
+_READ_AT_ONCE = 100
 # Other modes (16 bit, CMYK, ...) have no faithful conversion to 8-bit grey or RGB.
 _CHANNELS_OF_MODE = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB"}
 
@@ -40,7 +40,7 @@ def npz_info(path: str) -> Info:
     with _open_npz(path) as archive:
         y_train = archive["y_train"]
         with archive.zip.open("x_train.npy") as file:
-            shape, dtype = _read_header(file)
+            shape, _, dtype = npz.read_header(file)
     _check_examples(path, "x_train", shape, dtype)
     return _npz_info(path, shape, _labels(path, "y_train", y_train, shape[0]))
 
@@ -51,16 +51,20 @@ def load_npz(path: str) -> Dataset:
     Args:
         path: a file with `x_train`, `y_train` and, unless a fifth shall be held out, `x_test`
             and `y_test`. Images are uint8 (N, H, W) or (N, H, W, C), vectors float (N, D);
-            labels are integers 0..K-1, and -1 where a training label is unknown.
+            labels are integers 0..K-1, and -1 where a training label is unknown. Uncompressed
+            arrays of a gigabyte and more are mapped: they need not fit in memory if they are
+            uint8 or float32 and there is a test set, and the file must not change in a run.
 
     Raises:
         FileNotFoundError: there is no such file.
         InputError: it cannot be read, or holds something else than the above.
     """
+    file = Path(path).expanduser()
     with _open_npz(path) as archive:
-        x_train, y_train = archive["x_train"], archive["y_train"]
+        x_train, y_train = npz.load_array(file, archive, "x_train"), archive["y_train"]
         has_test = "x_test" in archive or "y_test" in archive
-        x_test, y_test = (archive["x_test"], archive["y_test"]) if has_test else (None, None)
+        if has_test:
+            x_test, y_test = npz.load_array(file, archive, "x_test"), archive["y_test"]
     x_train = _examples(path, "x_train", x_train)
     y_train = _labels(path, "y_train", y_train, len(x_train))
     info = _npz_info(path, x_train.shape, y_train)
@@ -89,16 +93,6 @@ def _open_npz(path: str) -> Iterator[NpzFile]:
         ) from error
 
 
-def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    version = np.lib.format.read_magic(file)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    shape, _, dtype = read[version](file)
-    return shape, dtype
-
-
 def _check_examples(path: str, field: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
     is_images = dtype == np.uint8 and len(shape) in (3, 4)
     is_vectors = np.issubdtype(dtype, np.floating) and len(shape) == 2
@@ -112,7 +106,7 @@ def _check_examples(path: str, field: str, shape: tuple[int, ...], dtype: np.dty
 def _examples(path: str, field: str, x: np.ndarray) -> np.ndarray:
     _check_examples(path, field, x.shape, x.dtype)
     if x.dtype != np.uint8:
-        return x.astype(np.float32)
+        return x.astype(np.float32, copy=False)
     return x if x.ndim == 4 else x[..., None]
 
 
@@ -215,12 +209,18 @@ def _load_images(folder: Path, classes: Sequence[str], info: Info) -> cache.Exam
     paths, labels = zip(*_list_images(folder, classes), strict=True)
     y = np.array(labels, np.int32)
 
-    def decode() -> cache.Examples:
-        progress = tqdm(paths, desc=f"decoding {folder.name}", unit=" images", disable=None)
-        return np.stack([_pixels(path, info) for path in progress]), y
+    def blocks() -> Iterator[cache.Examples]:
+        with tqdm(
+            total=len(y), desc=f"decoding {folder.name}", unit=" images", disable=None
+        ) as bar:
+            for start in range(0, len(y), _READ_AT_ONCE):
+                part = slice(start, start + _READ_AT_ONCE)
+                x = np.stack([_pixels(path, info) for path in paths[part]])
+                bar.update(len(x))
+                yield x, y[part]
 
     # The cached labels may be out of date: a new class elsewhere changes the numbers of others.
-    x, _ = cache.cached(f"folder-{folder.name}", paths, decode)
+    x, _ = cache.cached(f"folder-{folder.name}", paths, lambda: (len(y), blocks()))
     return x, y
 
 

@@ -1,14 +1,17 @@
-"""Batches drawn on the device, as a function of (seed, step, position of the example) alone.
+"""Batches as a function of (seed, step, position of the example) alone.
 
-So nothing waits for the host, a run resumes from its step with no cursor to restore, and any number
-of devices trains on the same batches.
+So a run resumes from its step with no cursor to restore, and any number of devices trains on the
+same batches. A batch is drawn in three pure pieces: which examples a step sees
+(``draw_indices``), the examples themselves (``gather``), and random views of them (``make_views``).
+``draw_batch`` composes them on the device, so that nothing waits for the host; where the examples
+do not fit on the device, ``stream`` takes the first two on the host.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from flowgmm_jax.data.augment import View
 
@@ -16,7 +19,7 @@ ROUNDS = 4
 
 
 class Pool(NamedTuple):
-    """A training set on the device.
+    """A training set, on the device or on the host.
 
     Attributes:
       x: (N, ...), uint8 images or float vectors.
@@ -25,10 +28,36 @@ class Pool(NamedTuple):
       unlabeled: (n_u,) int32.
     """
 
-    x: jax.Array
-    y: jax.Array
-    labeled: jax.Array
-    unlabeled: jax.Array
+    x: jax.Array | np.ndarray
+    y: jax.Array | np.ndarray
+    labeled: jax.Array | np.ndarray
+    unlabeled: jax.Array | np.ndarray
+
+
+class Share(NamedTuple):
+    """Which part of every batch is one device's.
+
+    Attributes:
+      shard: scalar int32, this device's number.
+      num_shards: number of devices; divides both batch sizes.
+    """
+
+    shard: jax.Array | int
+    num_shards: int
+
+
+class Examples(NamedTuple):
+    """One device's share of the examples of a step, as they are stored.
+
+    Attributes:
+      x_labeled: (b_l, ...), integers or floats.
+      y: (b_l,) int32.
+      x_unlabeled: (b_u, ...).
+    """
+
+    x_labeled: jax.Array | np.ndarray
+    y: jax.Array | np.ndarray
+    x_unlabeled: jax.Array | np.ndarray
 
 
 class Batch(NamedTuple):
@@ -89,6 +118,93 @@ def shuffled_index(key: jax.Array, position: jax.Array, n: int) -> jax.Array:
     return index.astype(jnp.int32)
 
 
+def _positions(step: jax.Array, share: Share, size: int) -> jax.Array:
+    """Positions in the endless sequence of examples, of the ``size`` of this share of a step."""
+    return (step * share.num_shards + share.shard) * size + jnp.arange(size)
+
+
+def _keys(key: jax.Array) -> tuple[tuple[jax.Array, jax.Array], ...]:
+    """Keys of the order and of the views, of labelled and of unlabelled examples."""
+    return tuple(tuple(jax.random.split(part)) for part in jax.random.split(key))
+
+
+def draw_indices(
+    labeled: jax.Array,
+    unlabeled: jax.Array,
+    key: jax.Array,
+    step: jax.Array,
+    share: Share,
+    batch_labeled: int,
+    batch_unlabeled: int,
+) -> tuple[jax.Array, jax.Array]:
+    """Which examples a share of the batch of a step holds.
+
+    Args:
+      labeled: (n_l,) int32, indices of the labelled examples.
+      unlabeled: (n_u,) int32.
+      key: the run's data key.
+      step: scalar int32.
+      share: whose part of the batch.
+      batch_labeled: labelled examples of the whole batch.
+      batch_unlabeled: unlabelled ones; may be 0.
+
+    Returns:
+      Indices (b_l,) and (b_u,) of the examples at the global positions shard * B / num_shards ...
+      of this step.
+    """
+
+    def draw(key_order, indices, batch):
+        size = batch // share.num_shards
+        if not size:
+            return indices[:0]
+        return indices[shuffled_index(key_order, _positions(step, share, size), len(indices))]
+
+    (order_labeled, _), (order_unlabeled, _) = _keys(key)
+    return (
+        draw(order_labeled, labeled, batch_labeled),
+        draw(order_unlabeled, unlabeled, batch_unlabeled),
+    )
+
+
+def gather(
+    x: jax.Array | np.ndarray, y: jax.Array | np.ndarray, indices: tuple[jax.Array, jax.Array]
+) -> Examples:
+    """The examples of ``draw_indices``, of a training set x (N, ...), y (N,)."""
+    labeled, unlabeled = indices
+    return Examples(x[labeled], y[labeled], x[unlabeled])
+
+
+def make_views(
+    examples: Examples, key: jax.Array, step: jax.Array, share: Share, student: View, teacher: View
+) -> Batch:
+    """Random views of a share of the examples of a step.
+
+    Args:
+      examples: of ``gather``.
+      key: the run's data key.
+      step: scalar int32.
+      share: whose part of the batch the examples are.
+      student: ``(key, x) -> x``, the view of one example that is trained on.
+      teacher: the view that gives pseudo-labels.
+    """
+
+    def apply(view, number, key_views, x):
+        if not len(x):
+            return x.astype(jnp.float32)
+        key_view = jax.random.fold_in(key_views, number)
+        positions = _positions(step, share, len(x))
+        keys = jax.vmap(lambda position: jax.random.fold_in(key_view, position))(positions)
+        return jax.vmap(view)(keys, x)
+
+    (_, views_labeled), (_, views_unlabeled) = _keys(key)
+    return Batch(
+        apply(student, 0, views_labeled, examples.x_labeled),
+        examples.y,
+        apply(student, 0, views_unlabeled, examples.x_unlabeled),
+        apply(teacher, 1, views_unlabeled, examples.x_unlabeled),
+    )
+
+
 def draw_batch(
     pool: Pool,
     key: jax.Array,
@@ -100,43 +216,13 @@ def draw_batch(
     student: View,
     teacher: View,
 ) -> Batch:
-    """One device's share of the batch of a step.
+    """One device's share of the batch of a step, from a pool on the device.
 
-    Args:
-      pool: the training set.
-      key: the run's data key.
-      step: scalar int32.
-      shard: scalar int32, this device's number.
-      num_shards: number of devices; divides both batch sizes.
-      batch_labeled: labelled examples of the whole batch.
-      batch_unlabeled: unlabelled ones; may be 0.
-      student: ``(key, x) -> x``, the view of one example that is trained on.
-      teacher: the view that gives pseudo-labels.
-
-    Returns:
-      The Batch of the examples at global positions shard * B / num_shards ... of this step.
+    ``num_shards``, a number of devices, divides both batch sizes; the other arguments are those of
+    ``draw_indices`` and ``make_views``.
     """
-    key_labeled, key_unlabeled = jax.random.split(key)
-
-    def draw(key, indices, batch, views: list[Callable]):
-        key_order, key_views = jax.random.split(key)
-        size = batch // num_shards
-        position = step * batch + shard * size + jnp.arange(size)
-        if not size:
-            return indices[:0], [pool.x[:0].astype(jnp.float32) for _ in views]
-        index = indices[shuffled_index(key_order, position, len(indices))]
-        keys = [
-            jax.vmap(lambda p, i=i: jax.random.fold_in(jax.random.fold_in(key_views, i), p))(
-                position
-            )
-            for i in range(len(views))
-        ]
-        return index, [
-            jax.vmap(view)(k, pool.x[index]) for view, k in zip(views, keys, strict=True)
-        ]
-
-    labeled, (x_labeled,) = draw(key_labeled, pool.labeled, batch_labeled, [student])
-    _, (x_unlabeled, x_teacher) = draw(
-        key_unlabeled, pool.unlabeled, batch_unlabeled, [student, teacher]
+    share = Share(shard, num_shards)
+    indices = draw_indices(
+        pool.labeled, pool.unlabeled, key, step, share, batch_labeled, batch_unlabeled
     )
-    return Batch(x_labeled, pool.y[labeled], x_unlabeled, x_teacher)
+    return make_views(gather(pool.x, pool.y, indices), key, step, share, student, teacher)

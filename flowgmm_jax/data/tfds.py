@@ -67,7 +67,7 @@ def load_split(name: str, split: str, data_dir: str) -> cache.Examples:
         FileNotFoundError: the split is not prepared in `data_dir`.
         InputError: its files cannot be read.
     """
-    root = Path(data_dir).expanduser() if data_dir else default_data_dir()
+    root = root_of(data_dir)
     records = _find_records(name, split, root)
     version = records[0].parent
     return cache.cached(
@@ -82,6 +82,11 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
+def root_of(data_dir: str) -> Path:
+    """The folder of prepared sets that a config's `data_dir` means; empty: the default one."""
+    return Path(data_dir).expanduser() if data_dir else default_data_dir()
+
+
 def _find_records(name: str, split: str, root: Path) -> list[Path]:
     """The record files of a split in the newest version that has any."""
     pattern = f"{name}-{split}.array_record-*"
@@ -93,7 +98,7 @@ def _find_records(name: str, split: str, root: Path) -> list[Path]:
     raise FileNotFoundError(
         f"{root}: no prepared {name} {split} split; expected {name}/<version>/{pattern} with "
         f"dataset_info.json and features.json, found {', '.join(found) or 'nothing'}; "
-        + _how_to_prepare(name, root)
+        + how_to_prepare(name, root)
     )
 
 
@@ -101,7 +106,8 @@ def _version_number(folder: Path) -> tuple[int, ...]:
     return tuple(int(part) if part.isdigit() else -1 for part in folder.name.split("."))
 
 
-def _how_to_prepare(name: str, root: Path) -> str:
+def how_to_prepare(name: str, root: Path) -> str:
+    """What to do to have a set in a folder, as a part of a message."""
     if name in TEST_ONLY:
         return "tensorflow-datasets has no builder for it: copy prepared files there"
     return (
@@ -110,40 +116,47 @@ def _how_to_prepare(name: str, root: Path) -> str:
     )
 
 
-def _decode(name: str, split: str, records: list[Path]) -> cache.Examples:
+def _decode(name: str, split: str, records: list[Path]) -> tuple[int, Iterator[cache.Examples]]:
     import tensorflow_datasets as tfds
 
-    try:
-        with _quiet():
-            builder = tfds.builder_from_directory(records[0].parent)
-            source = builder.as_data_source(split=split)
-            images, labels = [], []
+    with _reading(records):
+        builder = tfds.builder_from_directory(records[0].parent)
+        source = builder.as_data_source(split=split)
+        if not (total := len(source)):
+            raise ValueError("no examples")
+
+    def blocks():
+        with _reading(records):
             for start in tqdm(
-                range(0, len(source), _READ_AT_ONCE),
+                range(0, total, _READ_AT_ONCE),
                 desc=f"decoding {name} {split}",
                 unit=" images",
                 unit_scale=_READ_AT_ONCE,
                 disable=None,
             ):
-                stop = min(start + _READ_AT_ONCE, len(source))
-                for example in source.__getitems__(list(range(start, stop))):
-                    images.append(example["image"])
-                    labels.append(example["label"])
-            return np.stack(images), np.array(labels, np.int32)
-    except Exception as error:  # the readers' errors have no common type
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(
-            f"{', '.join(map(str, records))}: cannot be read, damaged or incomplete ({reason})"
-        ) from error
+                stop = min(start + _READ_AT_ONCE, total)
+                examples = source.__getitems__(list(range(start, stop)))
+                yield (
+                    np.stack([example["image"] for example in examples]),
+                    np.array([example["label"] for example in examples], np.int32),
+                )
+
+    return total, blocks()
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hides what tensorflow-datasets logs as errors although it only concerns speed."""
+def _reading(records: list[Path]) -> Iterator[None]:
+    """Names the files in any error, and hides what tensorflow-datasets logs as errors although it
+    only concerns speed."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
         yield
+    except Exception as error:  # the readers' errors have no common type
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(
+            f"{', '.join(map(str, records))}: cannot be read, damaged or incomplete ({reason})"
+        ) from error
     finally:
         logger.setLevel(level)

@@ -15,6 +15,10 @@ from flax import linen as nn
 
 from flowgmm_jax.flows.bijector import Bijector, sum_event
 
+# What a conditioner sees of larger numbers, which would overflow inside it and come out as NaN.
+# Any function of the kept part is a conditioner: the inverse and the log-determinant stay exact.
+LARGEST_INPUT = 1e6
+
 
 class Partition(NamedTuple):
     """A division of an event into a kept and a changed part; parity 0 or 1 swaps the two.
@@ -99,7 +103,8 @@ def affine_coupling(
         return net(kept.shape[-1]).init(key, kept)["params"]
 
     def scale_and_shift(params, kept):
-        log_scale, shift = net(kept.shape[-1]).apply({"params": params}, kept)
+        seen = jnp.clip(kept, -LARGEST_INPUT, LARGEST_INPUT)
+        log_scale, shift = net(kept.shape[-1]).apply({"params": params}, seen)
         # A net may compute in bfloat16; the event and its log-determinant keep their precision.
         return (partition.only_changed(a.astype(kept.dtype), parity) for a in (log_scale, shift))
 

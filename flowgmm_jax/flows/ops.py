@@ -74,7 +74,8 @@ def actnorm() -> Bijector:
 
     def init(key, x):
         axes = range(x.ndim - 1)
-        std = jnp.std(x, axis=axes)
+        # The square of more than the ceiling overflows: an infinite std would make a scale of 0.
+        std = jnp.minimum(jnp.std(x, axis=axes), 1e18)
         # The floor keeps a channel that is constant in the example batch from a huge scale.
         std = jnp.maximum(std, jnp.maximum(1e-2 * jnp.max(std), 1e-6))
         return {"shift": -jnp.mean(x, axis=axes), "log_scale": -jnp.log(std)}

@@ -9,6 +9,7 @@ from flowgmm_jax.training import devices
 RANGES = {
     "seed": (0, None),
     "data.validation": (0, None),
+    "data.device_bytes": (0, None),
     "loss.ramp_steps": (0, None),
     "loss.confidence": (0.0, 1.0),
     "augment.crop": (0, None),

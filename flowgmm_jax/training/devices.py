@@ -263,6 +263,12 @@ def check_divides(field: str, batch: int) -> None:
         )
 
 
+def local_shards() -> range:
+    """The numbers of this process's devices among all: the mapping counts process by process."""
+    local = jax.local_device_count()
+    return range(jax.process_index() * local, (jax.process_index() + 1) * local)
+
+
 def replicate(tree: Any) -> Any:
     """A copy of every leaf on every local device, stacked along a new leading axis."""
     local = jax.local_devices()

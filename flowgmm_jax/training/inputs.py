@@ -1,17 +1,22 @@
 """From a config and its data to what initialisation, the training step and evaluation take."""
 
 import hashlib
+from collections.abc import Callable
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from flowgmm_jax.data import augment, datasets
-from flowgmm_jax.data.sampling import Pool
+from flowgmm_jax.data import augment, datasets, stream
+from flowgmm_jax.data.blocks import blocks
+from flowgmm_jax.data.sampling import Batch, Pool, draw_batch
 from flowgmm_jax.data.splits import Split
 from flowgmm_jax.errors import InputError
+from flowgmm_jax.training import devices
+from flowgmm_jax.training.step import run_keys
 
 # Examples that parameters are initialised from: enough of both kinds for actnorm's means and
 # deviations, and of the labelled ones for the means of classes, but few enough for a large network.
@@ -83,16 +88,71 @@ def held_out(dataset: datasets.Dataset, split: Split) -> tuple[str, np.ndarray, 
 
 
 def pool(dataset: datasets.Dataset, split: Split) -> Pool:
-    """The training set for the devices; labels that may not be used do not get there."""
+    """The training set; labels that may not be used are not in it."""
     y = np.full_like(dataset.y_train, -1)
     y[split.labeled] = dataset.y_train[split.labeled]
     labeled, unlabeled = (a.astype(np.int32) for a in (split.labeled, split.unlabeled))
     return Pool(dataset.x_train, y, labeled, unlabeled)
 
 
+class Source(NamedTuple):
+    """Where the steps have their batches from.
+
+    Attributes:
+      draw: ``(data, key, step, shard) -> Batch``, inside the step.
+      next_data: ``(count) -> data`` of the next ``count`` steps, with an axis of local devices.
+    """
+
+    draw: Callable[[Any, jax.Array, jax.Array, jax.Array], Batch]
+    next_data: Callable[[int], Any]
+
+
+def source(
+    dataset: datasets.Dataset,
+    split: Split,
+    config: ConfigDict,
+    first_step: int,
+    student: augment.View,
+    teacher: augment.View,
+) -> Source:
+    """Batches from the devices' memory if the examples take at most ``config.data.device_bytes``,
+    otherwise from the host's; they are the same.
+
+    Args:
+      dataset: the data set.
+      split: its labelled and unlabelled examples.
+      config: of the run.
+      first_step: the next one.
+      student: the view that is trained on.
+      teacher: the view that gives pseudo-labels.
+    """
+    training_set, num_shards = pool(dataset, split), jax.device_count()
+    batch = {name: config.train[name] for name in ("batch_labeled", "batch_unlabeled")}
+    both = {"num_shards": num_shards, "student": student, "teacher": teacher}
+    if dataset.x_train.nbytes <= config.data.device_bytes:
+        on_devices = devices.replicate(training_set)
+        return Source(partial(draw_batch, **batch, **both), lambda count: on_devices)
+
+    capacity = config.train.steps_per_call
+    batches = stream.stream(
+        training_set,
+        run_keys(config.seed)[0],
+        range(first_step, config.train.steps),
+        devices.local_shards(),
+        num_shards,
+        **batch,
+        prefetch=2 * capacity,
+    )
+    return Source(
+        partial(stream.views_of_window, **both),
+        lambda count: stream.next_window(batches, count, capacity),
+    )
+
+
 def fingerprint(dataset: datasets.Dataset, split: Split) -> str:
     """Of everything that training sees of the data, so that a run goes on with no other."""
     digest = hashlib.blake2b(digest_size=16)
     for array in (*pool(dataset, split), split.validation):
-        digest.update(np.ascontiguousarray(array))
+        for block in blocks(array):
+            digest.update(np.ascontiguousarray(block))
     return digest.hexdigest()

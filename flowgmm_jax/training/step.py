@@ -66,6 +66,12 @@ def describe(cause: int, metrics: Iterable[str]) -> str:
     return "gradient (every term of the loss was finite)"
 
 
+def run_keys(seed: jax.Array | int) -> tuple[jax.Array, jax.Array]:
+    """The keys of a run, of its batches and of its model."""
+    key_data, key_model = jax.random.split(jax.random.key(seed))
+    return key_data, key_model
+
+
 def _select(condition: jax.Array, new: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
@@ -95,7 +101,7 @@ def make_train_steps(
     """
 
     def train_step(state: TrainState, pool: Pool, seed: jax.Array) -> tuple[TrainState, Metrics]:
-        key_data, key_model = jax.random.split(jax.random.key(seed))
+        key_data, key_model = run_keys(seed)
         batch = draw(pool, key_data, state.step, jax.lax.axis_index(AXIS))
         key = jax.random.fold_in(key_model, state.step)
         (loss, metrics), grads = jax.value_and_grad(model.loss, has_aux=True)(

@@ -11,7 +11,6 @@ import jax
 from ml_collections import ConfigDict
 
 from flowgmm_jax.data import datasets
-from flowgmm_jax.data.sampling import draw_batch
 from flowgmm_jax.data.splits import make_split
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.evaluation.metrics import make_evaluator
@@ -93,28 +92,6 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
 
     evaluate = make_evaluator(model, dataset.info.levels)
     held_out = inputs.held_out(dataset, split)
-    draw = partial(
-        draw_batch,
-        num_shards=jax.device_count(),
-        batch_labeled=config.train.batch_labeled,
-        batch_unlabeled=config.train.batch_unlabeled,
-        student=student,
-        teacher=teacher,
-    )
-    train_steps = devices.map_train_steps(
-        make_train_steps(
-            model._replace(loss=train_only(config, model.loss)),
-            tx,
-            draw,
-            config.optimizer.ema_decay,
-            most_skipped(config.train),
-        )
-    )
-    pool = devices.replicate(inputs.pool(dataset, split))
-
-    def advance(state, count):
-        state, metrics = train_steps(state, pool, config.seed, count)
-        return state, jax.device_get(devices.unreplicate(metrics))
 
     def evaluate_held_out(params):
         name, *examples = held_out
@@ -135,6 +112,21 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
         if finished:
             return Result(**finished)
         state = devices.broadcast(state, like)
+
+        source = inputs.source(dataset, split, config, int(state.step), student, teacher)
+        train_steps = devices.map_train_steps(
+            make_train_steps(
+                model._replace(loss=train_only(config, model.loss)),
+                tx,
+                source.draw,
+                config.optimizer.ema_decay,
+                most_skipped(config.train),
+            )
+        )
+
+        def advance(state, count):
+            state, metrics = train_steps(state, source.next_data(count), config.seed, count)
+            return state, jax.device_get(devices.unreplicate(metrics))
 
         writer, checkpoints = Clock(started), checkpoint.NoCheckpoints()
         with devices.together():

@@ -19,6 +19,7 @@ from flowgmm_jax.json_files import named_errors, read_json, to_json, write_json
 # depends on.
 FREE_FIELDS = {
     "data.data_dir",
+    "data.device_bytes",
     "data.split_file",
     "poster.row",
     "poster.accuracy",
