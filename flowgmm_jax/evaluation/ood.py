@@ -11,10 +11,11 @@ from ml_collections import ConfigDict
 from scipy.stats import rankdata
 from sklearn import metrics
 from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
-from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from flowgmm_jax.data import datasets, tfds
 from flowgmm_jax.errors import InputError
@@ -33,7 +34,7 @@ from flowgmm_jax.evaluation.statistics import Measure, Statistics
 TRAINING_EXAMPLES = 5000
 ENOUGH_VALIDATION = 200  # for a density
 BINS = 80
-BANDWIDTHS = np.geomspace(0.05, 1, 10)
+COMPONENTS = (1, 2, 4, 8, 16, 32)
 COLORS = ("#e45756", "#54a24b", "#f58518", "#b279a2", "#9d755d", "#72b7b2")  # of the sets
 
 
@@ -115,9 +116,10 @@ def fit_density_of_states(training: np.ndarray) -> Callable[[np.ndarray], np.nda
     """The score -log q(states), q the density of training examples' states: too likely is as odd as
     too unlikely (Morningstar et al. 2021, https://arxiv.org/abs/2006.09273).
 
-    q is a kernel density over whitened states. Its bandwidth is the one of ``BANDWIDTHS`` under
-    which held-out training examples are likeliest, in five folds: nothing out-of-domain is looked
-    at.
+    q is a Gaussian mixture over whitened states. Its number of components is the one of
+    ``COMPONENTS`` under which held-out training examples are likeliest, in five folds: nothing
+    out-of-domain is looked at. By the same measure it beat kernel densities on MNIST and
+    FashionMNIST.
 
     Args:
       training: states (N, F) of training examples, better such as the model was not trained on.
@@ -125,9 +127,14 @@ def fit_density_of_states(training: np.ndarray) -> Callable[[np.ndarray], np.nda
     Returns:
       states (M, F) -> (M,), in nats; infinite where a state is not finite.
     """
-    pipeline = make_pipeline(StandardScaler(), PCA(whiten=True), KernelDensity(rtol=1e-4))
-    search = GridSearchCV(pipeline, {"kerneldensity__bandwidth": BANDWIDTHS})
-    search.fit(training[np.isfinite(training).all(axis=-1)])
+    training = training[np.isfinite(training).all(axis=-1)]
+    mixture = GaussianMixture(init_params="k-means++", reg_covar=1e-4, max_iter=500, random_state=0)
+    pipeline = make_pipeline(StandardScaler(), PCA(whiten=True), mixture)
+    enough = [n for n in COMPONENTS if n == 1 or 20 * n <= len(training)]
+    search = GridSearchCV(pipeline, {"gaussianmixture__n_components": enough})
+    # Threads that wait for each other in small matrix products take most of the time.
+    with threadpool_limits(1):
+        search.fit(training)
 
     def score(found):
         finite = np.isfinite(found).all(axis=-1)
