@@ -11,7 +11,7 @@ from flowgmm_jax.data import datasets
 from flowgmm_jax.data.sampling import Pool
 from flowgmm_jax.data.splits import make_split
 from flowgmm_jax.data.stream import Window
-from flowgmm_jax.training import inputs, loop, restore, trainer
+from flowgmm_jax.training import checkpoint, inputs, restore, trainer
 from flowgmm_jax.training.trainer import train_and_evaluate
 
 
@@ -73,16 +73,16 @@ def test_a_stopped_run_goes_on_with_the_other_path(tmp_path, monkeypatch, undist
     class Stopping(Exception):
         pass
 
-    save = loop.checkpoint.save
+    save = checkpoint.Checkpoints.save
 
-    def save_and_stop(manager, state, sums):
-        save(manager, state, sums)
+    def save_and_stop(checkpoints, state, sums):
+        save(checkpoints, state, sums)
         if int(state.step) == 26:
-            manager.wait_until_finished()
+            checkpoints.wait()
             raise Stopping
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.checkpoint, "save", save_and_stop)
+        patch.setattr(checkpoint.Checkpoints, "save", save_and_stop)
         with pytest.raises(Stopping):
             train(moons(), tmp_path / "run", 2**32)
     assert int(restore.load_state(tmp_path / "run")[1].step) == 26
