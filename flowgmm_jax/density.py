@@ -46,11 +46,7 @@ def decode(flow: Bijector, params: Params, z: jax.Array, shape: tuple[int, ...])
 def class_log_density(flow: Bijector, params: Params, x: jax.Array) -> jax.Array:
     """log p(x_b, y = k) in nats, (B, K)."""
     z, log_det = encode(flow, params, x)
-    joint = gmm.joint(params["prior"], z) + log_det[:, None]
-    # A compiler may compute the table twice, for the largest entry and for the sum of a logsumexp
-    # or softmax. Where entries are so large that the two differ by more than a hundred, far from
-    # all data, that sum would underflow to 0. The barrier makes it compute the table once.
-    return jax.lax.optimization_barrier(joint)
+    return gmm.joint(params["prior"], z) + log_det[:, None]
 
 
 def bits_per_dim(log_density: jax.Array, dimension: int) -> jax.Array:

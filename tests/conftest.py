@@ -16,5 +16,5 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for configs/, which is not
 
 COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("short", max_examples=25, derandomize=True, database=None, **COMMON)
-settings.register_profile("long", max_examples=2000, print_blob=True, **COMMON)
+settings.register_profile("long", max_examples=1000, print_blob=True, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
