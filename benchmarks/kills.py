@@ -27,8 +27,8 @@ from flowgmm_jax.training import restore
 
 ROOT = Path(__file__).parents[1]
 KINDS = ["save", "training", "save", "start", "training"] * 4
-OVERRIDES = {"steps": 600, "checkpoint_every": 20, "log_every": 10, "eval_every": 50}
-LONGEST = 300  # seconds of one start
+OVERRIDES = {"steps": 500, "checkpoint_every": 20, "log_every": 10, "eval_every": 50}
+LONGEST = 3000  # seconds of one start
 
 
 def start(workdir: Path, cache: Path) -> subprocess.Popen:

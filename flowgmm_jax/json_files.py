@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def to_json(config: ConfigDict) -> dict:
 
 
 @contextlib.contextmanager
-def named_errors(action: str, path: Path):
+def named_errors(action: str, path: Path) -> Iterator[None]:
     """Raises an OSError of the body (a full disk, a read-only one) again as one line that names
     the file, which those of writing do not."""
     try:
