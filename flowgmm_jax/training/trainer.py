@@ -128,8 +128,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
     if manager:
         manager.close()
 
-    metrics = evaluate(state.ema_params, dataset.x_test, dataset.y_test)
-    result = Result(metrics["accuracy"], metrics.get("bits_per_dim"), int(state.step), seconds)
-    if primary:
-        write_json(workdir / "result.json", result._asdict())
+    with devices.together():
+        metrics = evaluate(state.ema_params, dataset.x_test, dataset.y_test)
+        result = Result(metrics["accuracy"], metrics.get("bits_per_dim"), int(state.step), seconds)
+        if primary:
+            write_json(workdir / "result.json", result._asdict())
     return result
