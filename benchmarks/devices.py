@@ -22,7 +22,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
@@ -161,6 +161,7 @@ def kill(root: Path, victim: int) -> Table:
 
 def main(argv) -> None:
     del argv
+    logging.set_verbosity(logging.WARNING)  # orbax tells every restore at length
     console = Console(width=130)
     with tempfile.TemporaryDirectory() as root:
         console.print(compare(Path(root)))

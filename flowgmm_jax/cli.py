@@ -105,6 +105,8 @@ def run(main: Callable) -> None:
             print(stopped, file=sys.stderr)
             sys.exit(stopped.exit_code)
         except Exception as error:
+            if not devices.is_one_of_several():
+                raise
             if lost := devices.lost_process(error):
                 _fail(lost)
                 devices.leave(devices.LOST)

@@ -110,15 +110,13 @@ def _check_flags(coordinator: str | None, num_processes: int | None, process_id:
     if not 0 <= process_id < num_processes:
         raise InputError(f"--process_id is {process_id}, expected 0 to {num_processes - 1}")
     if process_id == 0:  # a port that is in use would crash the process
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("::", int(port)))
-            except OSError as error:
-                raise InputError(
-                    f"--coordinator is {coordinator!r}, but port {port} cannot be listened on: "
-                    f"{error.strerror}"
-                ) from None
+        try:
+            socket.create_server(("", int(port))).close()
+        except OSError as error:
+            raise InputError(
+                f"--coordinator is {coordinator!r}, but port {port} cannot be listened on: "
+                f"{os.strerror(error.errno)}"
+            ) from None
 
 
 def _cluster(environment: dict[str, str]) -> str | None:
@@ -135,6 +133,11 @@ def _cluster(environment: dict[str, str]) -> str | None:
     if "KUBERNETES_SERVICE_HOST" in environment and "JOB_COMPLETION_INDEX" in environment:
         return "Kubernetes"
     return None
+
+
+def is_one_of_several() -> bool:
+    """Whether this process has joined a job."""
+    return jax.distributed.is_initialized()
 
 
 def is_primary() -> bool:
@@ -218,7 +221,7 @@ def share_signal(number: int, step: int) -> int:
 def lost_process(error: Exception) -> str | None:
     """One line for an error of JAX's whose cause is that another process ended; else None."""
     message = str(error)
-    if not jax.distributed.is_initialized() or not isinstance(error, jax.errors.JaxRuntimeError):
+    if not is_one_of_several() or not isinstance(error, jax.errors.JaxRuntimeError):
         return None
     return _last_words if any(word in message.lower() for word in BROKEN) else None
 
@@ -226,7 +229,7 @@ def lost_process(error: Exception) -> str | None:
 def leave(code: int) -> NoReturn:
     """Ends this process; one of several at once, since an orderly exit waits for the others. That
     they have lost this one then ends them."""
-    if not jax.distributed.is_initialized():
+    if not is_one_of_several():
         sys.exit(code)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import optax
 from ml_collections import ConfigDict
 
 from flowgmm_jax.data import datasets
-from flowgmm_jax.data.splits import make_split
+from flowgmm_jax.data.augment import View
+from flowgmm_jax.data.splits import Split, make_split
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.evaluation.metrics import make_evaluator
 from flowgmm_jax.json_files import read_json, to_json, write_json
+from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.build import build
 from flowgmm_jax.training import checkpoint, devices, inputs
 from flowgmm_jax.training.check import check
@@ -50,6 +53,83 @@ def resolve(config: ConfigDict) -> ConfigDict:
     return config
 
 
+class Prepared(NamedTuple):
+    """What a config and its data come to, before anything is trained or written.
+
+    Attributes:
+      config: with everything filled in that the data say.
+      model: its loss asks no gradient of what is not trained.
+      tx: the optimiser.
+      dataset: the data.
+      split: their labelled, unlabelled and held-out examples.
+      views: of the student and the teacher.
+      make_state: gives the state before the first step.
+      like: its structure, shapes and dtypes.
+    """
+
+    config: ConfigDict
+    model: Model
+    tx: optax.GradientTransformation
+    dataset: datasets.Dataset
+    split: Split
+    views: tuple[View, View]
+    make_state: Callable[[], TrainState]
+    like: TrainState
+
+
+def prepare(config: ConfigDict) -> Prepared:
+    """Checks a config and loads its data.
+
+    Raises:
+      InputError: for a bad config or bad data.
+    """
+    check(config)
+    config = resolve(config)
+    model, tx = build(config), make_optimizer(config)
+    dataset = datasets.load(config.data)
+    split = make_split(dataset, config.data)
+    if config.train.batch_unlabeled and not len(split.unlabeled):
+        raise InputError("config.train.batch_unlabeled is not 0, but no example is unlabelled")
+    views = inputs.views(config, dataset.info)
+    config.data.fingerprint = inputs.fingerprint(dataset, split)
+    x, y = inputs.initial_examples(dataset, split, config)
+    make_state = partial(jax.jit(partial(init_state, model, tx)), jax.random.key(config.seed), x, y)
+    try:
+        like = jax.eval_shape(make_state)
+    except ValueError as error:  # of a layer that the examples do not fit
+        raise InputError(
+            f"config.flow does not fit examples of shape {dataset.info.shape}: {error}"
+        ) from error
+    model = model._replace(loss=train_only(config, model.loss))
+    return Prepared(config, model, tx, dataset, split, views, make_state, like)
+
+
+class Start(NamedTuple):
+    """Where a run goes on.
+
+    Attributes:
+      state: before the next step.
+      sums: of the metrics since the last row of metrics.jsonl.
+      result: of a run that is finished, as JSON, or None.
+    """
+
+    state: TrainState
+    sums: dict[str, float]
+    result: dict | None
+
+
+def _start(workdir: Path, prepared: Prepared) -> Start:
+    """From the newest sound checkpoint, or from the beginning."""
+    config = prepared.config
+    restored = checkpoint.restore(workdir, prepared.like, to_json(config))
+    if not restored:
+        return Start(prepared.make_state(), {}, None)
+    (state, sums, _), damaged = restored
+    checkpoint.set_aside(workdir, damaged)
+    is_finished = int(state.step) == config.train.steps and (workdir / "result.json").exists()
+    return Start(state, sums, read_json(workdir / "result.json") if is_finished else None)
+
+
 def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
     """Trains, or goes on with training, and evaluates the last step on the test set.
 
@@ -71,62 +151,35 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
     started = time.monotonic()
     workdir = Path(workdir)
     with devices.together():
-        check(config)
-        config = resolve(config)
-        model, tx = build(config), make_optimizer(config)
-        dataset = datasets.load(config.data)
-        split = make_split(dataset, config.data)
-        if config.train.batch_unlabeled and not len(split.unlabeled):
-            raise InputError("config.train.batch_unlabeled is not 0, but no example is unlabelled")
-        student, teacher = inputs.views(config, dataset.info)
-        config.data.fingerprint = inputs.fingerprint(dataset, split)
-        x, y = inputs.initial_examples(dataset, split, config)
-        make_state = jax.jit(partial(init_state, model, tx))
-        key = jax.random.key(config.seed)
-        try:
-            like = jax.eval_shape(make_state, key, x, y)
-        except ValueError as error:  # of a layer that the examples do not fit
-            raise InputError(
-                f"config.flow does not fit examples of shape {dataset.info.shape}: {error}"
-            ) from error
-
-    evaluate = make_evaluator(model, dataset.info.levels)
-    held_out = inputs.held_out(dataset, split)
-
-    def evaluate_held_out(params):
-        name, *examples = held_out
-        return {f"{name}_{k}": value for k, value in evaluate(params, *examples).items()}
-
+        prepared = prepare(config)
+    config, model, tx, dataset, split, views, _, like = prepared
     primary_config = devices.from_primary(to_json(config))
     with contextlib.ExitStack() as closing:
-        state, sums, finished = None, None, None
+        start = Start(None, {}, None)
         with devices.together():
             check_agrees(config, primary_config)
             if devices.is_primary():
                 closing.enter_context(lock(workdir))
                 claim(workdir, config)
-                state, sums, finished = _start(
-                    workdir, config, like, partial(make_state, key, x, y)
-                )
-        sums, finished = devices.from_primary((sums, finished))
+                start = _start(workdir, prepared)
+        sums, finished = devices.from_primary((start.sums, start.result))
         if finished:
             return Result(**finished)
-        state = devices.broadcast(state, like)
+        state = devices.broadcast(start.state, like)
 
-        source = inputs.source(dataset, split, config, int(state.step), student, teacher)
-        train_steps = devices.map_train_steps(
-            make_train_steps(
-                model._replace(loss=train_only(config, model.loss)),
-                tx,
-                source.draw,
-                config.optimizer.ema_decay,
-                most_skipped(config.train),
-            )
-        )
+        source = inputs.source(dataset, split, config, int(state.step), *views)
+        decay, most = config.optimizer.ema_decay, most_skipped(config.train)
+        train_steps = devices.map_train_steps(make_train_steps(model, tx, source.draw, decay, most))
+        evaluate = make_evaluator(model, dataset.info.levels)
+        held_out = inputs.held_out(dataset, split)
 
         def advance(state, count):
             state, metrics = train_steps(state, source.next_data(count), config.seed, count)
             return state, jax.device_get(devices.unreplicate(metrics))
+
+        def evaluate_held_out(params):
+            name, *examples = held_out
+            return {f"{name}_{k}": value for k, value in evaluate(params, *examples).items()}
 
         writer, checkpoints = Clock(started), checkpoint.NoCheckpoints()
         with devices.together():
@@ -137,21 +190,10 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
                 closing.callback(writer.close)
         state = run_loop(config.train, state, sums, advance, evaluate_held_out, writer, checkpoints)
         seconds = round(writer.seconds(), 1)
-        metrics = evaluate(state.ema_params, dataset.x_test, dataset.y_test)
-        result = Result(metrics["accuracy"], metrics.get("bits_per_dim"), int(state.step), seconds)
-        if devices.is_primary():
-            write_json(workdir / "result.json", result._asdict())
+        with devices.together():
+            metrics = evaluate(state.ema_params, dataset.x_test, dataset.y_test)
+            bits = metrics.get("bits_per_dim")
+            result = Result(metrics["accuracy"], bits, int(state.step), seconds)
+            if devices.is_primary():
+                write_json(workdir / "result.json", result._asdict())
         return result
-
-
-def _start(
-    workdir: Path, config: ConfigDict, like: TrainState, make_state: Callable[[], TrainState]
-) -> tuple[TrainState, dict[str, float], dict | None]:
-    """The state to go on from, its sums of metrics, and the result of a run that is finished."""
-    restored = checkpoint.restore(workdir, like, to_json(config))
-    if not restored:
-        return make_state(), {}, None
-    (state, sums, _), damaged = restored
-    checkpoint.set_aside(workdir, damaged)
-    is_finished = int(state.step) == config.train.steps and (workdir / "result.json").exists()
-    return state, sums, read_json(workdir / "result.json") if is_finished else None

@@ -62,7 +62,7 @@ def start_two(workdir, both=(), second=(), num_devices=(1, 1)):
 def end(processes):
     """Exit codes, what was printed, and the lines of what was reported."""
     try:
-        outputs = [process.communicate(timeout=180) for process in processes]
+        outputs = [process.communicate(timeout=300) for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -138,7 +138,7 @@ def test_a_run_goes_on_with_four_devices(runs, tmp_path, name):
 
 def send(number, process, workdir):
     """A signal to one process after the first checkpoint."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not (workdir / "checkpoints" / "5").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(number)
