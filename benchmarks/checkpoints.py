@@ -5,7 +5,7 @@
 One run, in which every second hundred of steps begins with a checkpoint and the others with none,
 so that each hundred is compared with its neighbour, whatever else the machine does meanwhile. Shows
 the time that passes and, since that means little on a busy machine, the processor time of all
-threads, in which the work behind the training's back is included. About 4 minutes on 2 idle cores.
+threads, in which the work behind the training's back is included. About 5 minutes on 2 busy cores.
 """
 
 import itertools
