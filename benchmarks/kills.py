@@ -6,7 +6,7 @@ Trains a short run of the digits undisturbed. Then starts the same command in an
 sends SIGKILL, and starts it again, until it ends. Kills come while the program starts (data, lock,
 config, restoring), at random moments of training, and, on purpose, in the middle of saves: as soon
 as orbax's temporary directory is there. Compares parameters, their moving average, the optimiser's
-state, rows of metrics and result. About 8 minutes on 2 cores.
+state, rows of metrics and result. About 12 minutes on 2 busy cores.
 """
 
 import json
