@@ -88,9 +88,10 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
             ) from error
 
     primary_config = devices.from_primary(to_json(config))
-    manager, start = None, None
     with devices.together():
         check_agrees(config, primary_config)
+    manager, start = None, None
+    with devices.together():
         if devices.is_primary():
             claim(workdir, config)
             manager = checkpoint.open_manager(workdir)
