@@ -154,10 +154,11 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
         prepared = prepare(config)
     config, model, tx, dataset, split, views, _, like = prepared
     primary_config = devices.from_primary(to_json(config))
+    with devices.together():
+        check_agrees(config, primary_config)
     with contextlib.ExitStack() as closing:
         start = Start(None, {}, None)
         with devices.together():
-            check_agrees(config, primary_config)
             if devices.is_primary():
                 closing.enter_context(lock(workdir))
                 claim(workdir, config)

@@ -136,12 +136,14 @@ def test_a_run_goes_on_with_four_devices(runs, tmp_path, name):
     assert_close(state_of(run).params, state_of(root / "one").params)
 
 
-def send(number, process, workdir):
-    """A signal to one process after the first checkpoint."""
+def send(number, targets):
+    """Sends a signal to each process, by its workdir, once there is a checkpoint."""
+    targets = dict(targets)
     deadline = time.monotonic() + 240
-    while not (workdir / "checkpoints" / "5").exists() and time.monotonic() < deadline:
+    while targets and time.monotonic() < deadline:
+        for workdir in [workdir for workdir in targets if (workdir / "checkpoints" / "5").exists()]:
+            targets.pop(workdir).send_signal(number)
         time.sleep(0.01)
-    process.send_signal(number)
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +151,7 @@ def killed(tmp_path_factory):
     """Directories of two jobs of which one process was killed, and how the other ended."""
     root = tmp_path_factory.mktemp("killed")
     jobs = [start_two(root / str(victim), SLOWLY) for victim in range(2)]
-    for victim, job in enumerate(jobs):
-        send(signal.SIGKILL, job[victim], root / str(victim))
+    send(signal.SIGKILL, {root / str(victim): job[victim] for victim, job in enumerate(jobs)})
     ends = [end(job) for job in jobs]
     return [
         (root / str(v), codes[1 - v], errors[1 - v]) for v, (codes, _, errors) in enumerate(ends)
@@ -160,7 +161,7 @@ def killed(tmp_path_factory):
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_a_process_is_killed_the_other_says_so_and_ends(killed, victim):
     workdir, code, errors = killed[victim]
-    assert code == devices.LOST
+    assert code == devices.LOST, "\n".join(errors[-3:])
     assert re.fullmatch(
         r"error: another process ended after step \d+: start the job again, which goes on from the "
         "last checkpoint",
@@ -181,7 +182,7 @@ def test_a_job_that_is_started_again_ends_bit_for_bit_as_an_undisturbed_one(kill
 
 def test_a_signal_to_one_process_stops_both_at_one_step(tmp_path):
     job = start_two(tmp_path, SLOWLY)
-    send(signal.SIGTERM, job[1], tmp_path)
+    send(signal.SIGTERM, {tmp_path: job[1]})
     codes, _, errors = end(job)
     assert codes == [143, 143]
     step = int(state_of(tmp_path).step)
