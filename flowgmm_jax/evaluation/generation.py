@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib import pyplot as plt
+from scipy.special import logsumexp, softmax
 
 from flowgmm_jax import gmm
 from flowgmm_jax.evaluation import poster
@@ -131,20 +132,17 @@ def above_ends(joint: np.ndarray) -> np.ndarray:
       joint: class_log_density (N, STEPS, K).
 
     Returns:
-      (N, STEPS), zero at the ends.
+      (N, STEPS), zero at the ends; nan where a decoded value is at the very end of its range, as
+      far as its precision goes, and so has no density.
     """
-    log_density = _log_density(joint)
+    log_density = logsumexp(joint.astype(np.float64), axis=-1)
     weight = np.linspace(0, 1, log_density.shape[1])
     return log_density - log_density[:, :1] * (1 - weight) - log_density[:, -1:] * weight
 
 
 def drop(joint: np.ndarray) -> np.ndarray:
     """The deepest point of ``above_ends`` as a positive number, (N,)."""
-    return -above_ends(joint).min(-1)
-
-
-def _log_density(joint: np.ndarray) -> np.ndarray:
-    return np.logaddexp.reduce(joint.astype(np.float64), axis=-1)
+    return -np.nanmin(above_ends(joint), axis=-1)
 
 
 def _means(subject: Subject) -> Picture:
@@ -246,17 +244,17 @@ def _profiles(paths: dict[str, Paths], dimension: int) -> Picture:
             (paths[kind].typical, "dotted", "in the shell of the data"),
         ):
             relative = above_ends(joint) / dimension
-            low, middle, high = np.quantile(relative, (0.1, 0.5, 0.9), axis=0)
+            low, middle, high = np.nanquantile(relative, (0.1, 0.5, 0.9), axis=0)
             density.fill_between(position, low, high, color=color, alpha=0.15, linewidth=0)
             density.plot(position, middle, color=color, linestyle=style, label=label)
         density.axhline(0, color="black", linewidth=0.5)
         density.set_title(KINDS[kind])
 
         joint = paths[kind].straight.astype(np.float64)
-        probability = np.exp(joint - _log_density(joint)[..., None])
+        probability = softmax(joint, axis=-1)
         for end, style, label in ((0, "solid", "first"), (-1, "dashed", "second")):
             of_end = joint[:, end].argmax(-1)[:, None, None]
-            mean = np.take_along_axis(probability, of_end, axis=-1)[..., 0].mean(0)
+            mean = np.nanmean(np.take_along_axis(probability, of_end, axis=-1)[..., 0], axis=0)
             posterior.plot(
                 position, mean, color=color, linestyle=style, label=f"class of the {label} end"
             )

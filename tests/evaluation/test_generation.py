@@ -46,6 +46,11 @@ def test_the_fall_is_measured_from_the_line_between_the_ends():
     np.testing.assert_allclose(generation.drop(log_density[..., None]), [0.0, 4.0, 0.0])
 
 
+def test_positions_without_a_density_are_left_out_of_the_fall():
+    log_density = np.array([[0.0, np.nan, -3.0, 0.0]])
+    np.testing.assert_allclose(generation.drop(log_density[..., None]), [3.0])
+
+
 def test_paths_begin_and_end_at_the_examples():
     prior = gmm.with_means(jnp.array([[-2.0, 0.0, 0.0], [2.0, 0.0, 0.0]]))
     model = Model(
