@@ -121,8 +121,9 @@ def case(name):
         def draw(batch, key, step, shard):
             return batch
 
-        train_steps = make_train_steps(model, tx, draw, ema_decay=0.9)
-        state = TrainState(jnp.zeros((), jnp.int32), params, params, tx.init(params))
+        train_steps = make_train_steps(model, tx, draw, ema_decay=0.9, max_skipped=2)
+        zero = jnp.zeros((), jnp.int32)
+        state = TrainState(zero, params, params, tx.init(params), skipped=zero, cause=zero)
         on_one_device = jax.vmap(train_steps, in_axes=(0, 0, None, None), axis_name=AXIS)
         state, batch = jax.tree.map(lambda leaf: leaf[None], (state, batch))
         return jax.tree.map(lambda leaf: leaf[0], on_one_device(state, batch, 0, 1))
