@@ -59,7 +59,6 @@ def run_loop(
         with devices.together():
             checkpoints.save(devices.unreplicate(state), sums)
 
-    received = 0
     with StopSignals() as signals, _progress(step, train.steps) as bar:
         while step < train.steps and not is_stuck():
             ends = [every * (step // every + 1) for every in intervals]
@@ -90,6 +89,7 @@ def run_loop(
             save()
         with devices.together():
             checkpoints.wait()
+        received = devices.share_signal(signals.received, step)
         if is_stuck():
             raise FloatingPointError(_trouble(devices.unreplicate(state), sums))
         if received:
