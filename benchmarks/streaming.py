@@ -41,8 +41,9 @@ def make_run(config, device_bytes: int) -> Callable[[], float]:
     state = devices.replicate(state)
     views = inputs.views(config, dataset.info)
     source = inputs.source(dataset, split, config, 0, *views)
+    decay, most, parts = config.optimizer.ema_decay, config.train.max_skipped, config.train.parts
     train_steps = devices.map_train_steps(
-        make_train_steps(model, tx, source.draw, config.optimizer.ema_decay)
+        make_train_steps(model, tx, source.draw, decay, most, parts)
     )
     count = config.train.steps_per_call
 

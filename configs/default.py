@@ -57,6 +57,7 @@ def get_config() -> ConfigDict:
     config.train.steps = 1000
     config.train.batch_labeled = 32  # over all devices
     config.train.batch_unlabeled = 32
+    config.train.parts = 0  # of a batch, a power of two: docs/clusters.md; 0: one a device
     config.train.steps_per_call = 10  # steps between two looks at the clock and at signals
     config.train.log_every = 100
     config.train.eval_every = 0  # 0: at the end only

@@ -35,11 +35,11 @@ class Pool(NamedTuple):
 
 
 class Share(NamedTuple):
-    """Which part of every batch is one device's.
+    """One of the equal parts of every batch, which a device takes at once.
 
     Attributes:
-      shard: scalar int32, this device's number.
-      num_shards: number of devices; divides both batch sizes.
+      shard: scalar int32, its number.
+      num_shards: how many there are, a multiple of the number of devices; divides both batch sizes.
     """
 
     shard: jax.Array | int
@@ -47,7 +47,7 @@ class Share(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """One device's share of the examples of a step, as they are stored.
+    """One share of the examples of a step, as they are stored.
 
     Attributes:
       x_labeled: (b_l, ...), integers or floats.
@@ -216,10 +216,10 @@ def draw_batch(
     student: View,
     teacher: View,
 ) -> Batch:
-    """One device's share of the batch of a step, from a pool on the device.
+    """One share of the batch of a step, from a pool on the device.
 
-    ``num_shards``, a number of devices, divides both batch sizes; the other arguments are those of
-    ``draw_indices`` and ``make_views``.
+    ``num_shards`` divides both batch sizes; the other arguments are those of ``draw_indices`` and
+    ``make_views``.
     """
     share = Share(shard, num_shards)
     indices = draw_indices(

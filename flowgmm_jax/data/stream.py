@@ -30,11 +30,11 @@ THREADS = 8
 
 
 class Window(NamedTuple):
-    """The examples of some consecutive steps; for several devices with their axis in front.
+    """One device's examples of some consecutive steps; for several devices their axis is in front.
 
     Attributes:
       first_step: scalar int32.
-      examples: Examples whose arrays have a leading axis of steps.
+      examples: Examples whose arrays have two more axes in front, of shares and of steps.
     """
 
     first_step: jax.Array | np.ndarray
@@ -57,8 +57,8 @@ def stream(
       pool: the training set, on the host; its memory may be a file.
       key: the run's data key.
       steps: consecutive ones, from the next.
-      shards: numbers of this process's devices.
-      num_shards: number of all devices; divides both batch sizes.
+      shards: numbers of this process's shares of a batch.
+      num_shards: number of all shares; divides both batch sizes.
       batch_labeled: labelled examples of the whole batch.
       batch_unlabeled: unlabelled ones; may be 0.
       prefetch: steps to read ahead.
@@ -95,10 +95,13 @@ def stream(
     return iter(grain.MapDataset.source(steps).map(read).to_iter_dataset(options))
 
 
-def next_window(batches: Iterator[tuple[int, Examples]], count: int, capacity: int) -> Window:
-    """The next ``count`` steps of a ``stream`` as arrays (shards, capacity, b, ...).
+def next_window(
+    batches: Iterator[tuple[int, Examples]], count: int, capacity: int, num_devices: int
+) -> Window:
+    """The next ``count`` steps of a ``stream`` as arrays (num_devices, shares, capacity, b, ...).
 
-    They are filled up with zeros, so that one program serves any number of steps.
+    Each device has as many shares as any other. Missing steps are filled up with zeros, so that one
+    program serves any number of steps.
     """
     steps, examples = zip(*itertools.islice(batches, count), strict=True)
 
@@ -107,7 +110,7 @@ def next_window(batches: Iterator[tuple[int, Examples]], count: int, capacity: i
         stacked = np.zeros((shards, capacity, *shape), arrays[0].dtype)
         for i, array in enumerate(arrays):
             stacked[:, i] = array
-        return stacked
+        return stacked.reshape(num_devices, shards // num_devices, *stacked.shape[1:])
 
     examples = jax.tree.map(stack, *examples)
     return Window(np.full(len(examples.y), steps[0], np.int32), examples)
@@ -122,9 +125,12 @@ def views_of_window(
     student: View,
     teacher: View,
 ) -> Batch:
-    """One device's share of the batch of a step, as ``sampling.draw_batch`` gives it.
+    """One share of the batch of a step, as ``sampling.draw_batch`` gives it.
 
-    ``window`` holds the examples of one device; the other arguments are those of ``make_views``.
+    ``window`` is that of the device whose share it is: the k shares of device i have the numbers
+    i k ... i k + k - 1. The other arguments are those of ``make_views``.
     """
-    examples = jax.tree.map(lambda array: array[step - window.first_step], window.examples)
+    examples = jax.tree.map(
+        lambda array: array[shard % len(array), step - window.first_step], window.examples
+    )
     return make_views(examples, key, step, Share(shard, num_shards), student, teacher)

@@ -21,6 +21,7 @@ RANGES = {
     "train.steps": (1, None),
     "train.batch_labeled": (1, None),
     "train.batch_unlabeled": (0, None),
+    "train.parts": (0, None),
     "train.steps_per_call": (1, None),
     "train.log_every": (1, None),
     "train.eval_every": (0, None),
@@ -30,7 +31,7 @@ RANGES = {
 
 
 def check(config: ConfigDict) -> None:
-    """Checks the ranges of fields, and that the devices divide the batches.
+    """Checks the ranges of fields, and that parts and devices divide the batches.
 
     Raises:
       InputError: naming the field, what was found and what was expected.
@@ -52,5 +53,15 @@ def check(config: ConfigDict) -> None:
             f"config.augment.jitter is {tuple(config.augment.jitter)}, expected two numbers of "
             "at least 0: of the student's and the teacher's view"
         )
-    devices.check_divides("train.batch_labeled", config.train.batch_labeled)
-    devices.check_divides("train.batch_unlabeled", config.train.batch_unlabeled)
+    parts = config.train.parts
+    if parts & (parts - 1):
+        raise InputError(f"config.train.parts is {parts}, expected 0 or a power of two")
+    devices.check_divides("train.parts", parts)
+    for field in ("train.batch_labeled", "train.batch_unlabeled"):
+        batch = config.train[field.removeprefix("train.")]
+        devices.check_divides(field, batch)
+        if parts and batch % parts:
+            raise InputError(
+                f"config.{field} is {batch}, which config.train.parts = {parts} does not divide "
+                f"evenly: expected a multiple of {parts}"
+            )

@@ -264,9 +264,9 @@ def check_divides(field: str, batch: int) -> None:
         )
 
 
-def local_shards() -> range:
-    """The numbers of this process's devices among all: the mapping counts process by process."""
-    local = jax.local_device_count()
+def local_shards(num_shards: int) -> range:
+    """The numbers of this process's shares of a batch: the mapping counts process by process."""
+    local = num_shards // jax.process_count()
     return range(jax.process_index() * local, (jax.process_index() + 1) * local)
 
 

@@ -99,7 +99,7 @@ class Source(NamedTuple):
     """Where the steps have their batches from.
 
     Attributes:
-      draw: ``(data, key, step, shard) -> Batch``, inside the step.
+      draw: ``(data, key, step, part) -> Batch``, inside the step.
       next_data: ``(count) -> data`` of the next ``count`` steps, with an axis of local devices.
     """
 
@@ -126,7 +126,7 @@ def source(
       student: the view that is trained on.
       teacher: the view that gives pseudo-labels.
     """
-    training_set, num_shards = pool(dataset, split), jax.device_count()
+    training_set, num_shards = pool(dataset, split), config.train.parts or jax.device_count()
     batch = {name: config.train[name] for name in ("batch_labeled", "batch_unlabeled")}
     both = {"num_shards": num_shards, "student": student, "teacher": teacher}
     if dataset.x_train.nbytes <= config.data.device_bytes:
@@ -138,14 +138,14 @@ def source(
         training_set,
         run_keys(config.seed)[0],
         range(first_step, config.train.steps),
-        devices.local_shards(),
+        devices.local_shards(num_shards),
         num_shards,
         **batch,
         prefetch=2 * capacity,
     )
     return Source(
         partial(stream.views_of_window, **both),
-        lambda count: stream.next_window(batches, count, capacity),
+        lambda count: stream.next_window(batches, count, capacity, jax.local_device_count()),
     )
 
 

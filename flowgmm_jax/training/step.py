@@ -1,4 +1,4 @@
-"""The training step of one device, averaged over the axis "devices"."""
+"""The training step, averaged over the parts of a batch and the axis "devices"."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -72,8 +72,12 @@ def run_keys(seed: jax.Array | int) -> tuple[jax.Array, jax.Array]:
     return key_data, key_model
 
 
-def _select(condition: jax.Array, new: Any, old: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+def _pairwise_sum(terms: jax.Array) -> jax.Array:
+    """Sums (2^k, ...) over the first axis in an order that 2^j devices keep, each of which sums
+    2^(k - j) consecutive terms before they are gathered: neighbours first."""
+    while len(terms) > 1:
+        terms = terms[::2] + terms[1::2]
+    return terms[0]
 
 
 def make_train_steps(
@@ -82,16 +86,26 @@ def make_train_steps(
     draw: Callable[[Pool, jax.Array, jax.Array, jax.Array], Batch],
     ema_decay: float,
     max_skipped: int,
+    parts: int = 0,
 ) -> Callable[[TrainState, Pool, jax.Array, jax.Array], tuple[TrainState, Metrics]]:
     """Several steps in one call, so that the cost of a call is shared between them.
+
+    The gradient of a batch is the mean of those of its P equal parts,
+
+        g = 1/P sum_p dL_p/dparams.
+
+    A device takes as many parts as any other, one after the other. With one part a device, the
+    devices add in an order of their own; with a fixed number of parts, in that of
+    ``_pairwise_sum``, so that g does not depend on the number of devices to the last bit.
 
     Args:
       model: what is trained.
       tx: the optimiser.
-      draw: ``(pool, key, step, shard) -> Batch``, this device's share of a step's batch.
+      draw: ``(pool, key, step, part) -> Batch``, one part of a step's batch.
       ema_decay: decay of the moving average; less in the first steps, (1 + step) / (10 + step).
       max_skipped: after as many steps in a row whose loss or gradient was not finite, further ones
         do nothing.
+      parts: of a batch, a power of two that the devices divide; 0: one a device.
 
     Returns:
       ``train_steps(state, pool, seed, count)``, to be mapped over the axis ``AXIS``. ``count`` is
@@ -100,27 +114,43 @@ def make_train_steps(
       over the other steps; ``finite`` is their number, ``steps`` that of all that were taken.
     """
 
+    def mean_over_parts(of_part):
+        devices = jax.lax.axis_size(AXIS)
+        mine = parts // devices or 1
+        numbers = jax.lax.axis_index(AXIS) * mine + jnp.arange(mine)
+        total, unravel = ravel_pytree(jax.tree.map(_pairwise_sum, jax.lax.map(of_part, numbers)))
+        if parts:
+            total = _pairwise_sum(jax.lax.all_gather(total, AXIS))
+        else:
+            total = jax.lax.psum(total, AXIS)
+        return unravel(total / (mine * devices))
+
     def train_step(state: TrainState, pool: Pool, seed: jax.Array) -> tuple[TrainState, Metrics]:
         key_data, key_model = run_keys(seed)
-        batch = draw(pool, key_data, state.step, jax.lax.axis_index(AXIS))
         key = jax.random.fold_in(key_model, state.step)
-        (loss, metrics), grads = jax.value_and_grad(model.loss, has_aux=True)(
-            state.params, batch, key, state.step
-        )
-        averages, unravel = ravel_pytree((loss, metrics, grads))
-        loss, metrics, grads = unravel(jax.lax.pmean(averages, AXIS))
+
+        def of_part(part):
+            batch = draw(pool, key_data, state.step, part)
+            return jax.value_and_grad(model.loss, has_aux=True)(
+                state.params, batch, key, state.step
+            )
+
+        (loss, metrics), grads = mean_over_parts(of_part)
         grad_norm = optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
 
-        updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
-        ema_params = optax.incremental_update(params, state.ema_params, 1 - decay)
-        params, ema_params, opt_state = _select(
-            finite,
-            (params, ema_params, opt_state),
-            (state.params, state.ema_params, state.opt_state),
-        )
+        def update():
+            updates, opt_state = tx.update(grads, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
+            decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+            return params, optax.incremental_update(params, state.ema_params, 1 - decay), opt_state
+
+        def keep():
+            return state.params, state.ema_params, state.opt_state
+
+        # A branch is compiled by itself. On one device XLA would otherwise fuse the update with the
+        # sum over parts, and round it in another way than on several.
+        params, ema_params, opt_state = jax.lax.cond(finite, update, keep)
         metrics = {"loss": loss, "grad_norm": grad_norm, **metrics}
         skipped = jnp.where(finite, 0, state.skipped + 1)
         cause = jnp.where(state.skipped == 0, _cause(metrics), state.cause)

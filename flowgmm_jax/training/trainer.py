@@ -170,7 +170,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
 
         source = inputs.source(dataset, split, config, int(state.step), *views)
         decay, most = config.optimizer.ema_decay, most_skipped(config.train)
-        train_steps = devices.map_train_steps(make_train_steps(model, tx, source.draw, decay, most))
+        train_steps = devices.map_train_steps(
+            make_train_steps(model, tx, source.draw, decay, most, config.train.parts)
+        )
         evaluate = make_evaluator(model, dataset.info.levels)
         held_out = inputs.held_out(dataset, split)
 

@@ -49,19 +49,21 @@ def both_paths(views, num_shards=1, batch_unlabeled=16):
 
 
 @pytest.mark.parametrize("batch_unlabeled", [0, 16])
-@pytest.mark.parametrize("num_shards", [1, 4])
+@pytest.mark.parametrize(("num_devices", "num_shards"), [(1, 1), (4, 4), (2, 4)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_batches_are_those_of_the_device(kind, num_shards, batch_unlabeled):
+def test_batches_are_those_of_the_device(kind, num_devices, num_shards, batch_unlabeled):
     x, views = KINDS[kind]
     pool, shards = make_pool(x), range(num_shards)
     from_device, from_host = both_paths(views, num_shards, batch_unlabeled)
     batches = stream_of(pool, range(7, 20), shards, num_shards, batch_unlabeled)
     for first in (7, 10):
-        window = stream.next_window(batches, 3, capacity=5)
-        assert window.examples.x_labeled.shape == (num_shards, 5, 8 // num_shards, *x.shape[1:])
+        window = stream.next_window(batches, 3, capacity=5, num_devices=num_devices)
+        leading = (num_devices, num_shards // num_devices, 5)
+        assert window.examples.x_labeled.shape == (*leading, 8 // num_shards, *x.shape[1:])
         assert window.examples.x_unlabeled.dtype == x.dtype
         for shard in {0, num_shards - 1}:
-            own = jax.tree.map(lambda a, shard=shard: a[shard], window)
+            device = shard * num_devices // num_shards
+            own = jax.tree.map(lambda a, device=device: a[device], window)
             for step in (first, first + 2):
                 ours, theirs = from_host(own, step, shard), from_device(pool, step, shard)
                 jax.tree.map(np.testing.assert_array_equal, ours, theirs)
@@ -125,7 +127,9 @@ def test_of_a_mapped_set_only_the_drawn_examples_are_read(tmp_path, monkeypatch)
 
 def test_positions_past_int32_are_the_same_on_both_paths():
     pool, step = make_pool(VECTORS), 2**28 + 5
-    window = stream.next_window(stream_of(pool, range(step, step + 1)), 1, capacity=1)
+    window = stream.next_window(
+        stream_of(pool, range(step, step + 1)), 1, capacity=1, num_devices=1
+    )
     from_device, from_host = both_paths(VECTOR_VIEWS)
     ours = from_host(jax.tree.map(lambda a: a[0], window), step, 0)
     jax.tree.map(np.testing.assert_array_equal, ours, from_device(pool, step, 0))

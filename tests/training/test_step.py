@@ -15,6 +15,7 @@ from flowgmm_jax.data.augment import view
 from flowgmm_jax.data.sampling import Pool, draw_batch
 from flowgmm_jax.models.build import build
 from flowgmm_jax.training import devices
+from flowgmm_jax.training.check import check
 from flowgmm_jax.training.optimizer import learning_rate, make_optimizer, train_only
 from flowgmm_jax.training.step import AXIS, describe, init_state, make_train_steps
 
@@ -47,11 +48,11 @@ def make_state(config):
     return init(jax.random.key(0), pool.x, pool.y)
 
 
-def mapped_steps(config, num_devices=1, max_skipped=100, model=None):
+def mapped_steps(config, num_devices=1, max_skipped=100, model=None, parts=0):
     """train_steps over some of the devices, and a function that copies a tree to each."""
     draw = partial(
         draw_batch,
-        num_shards=num_devices,
+        num_shards=parts or num_devices,
         batch_labeled=config.train.batch_labeled,
         batch_unlabeled=config.train.batch_unlabeled,
         student=view([], 0),
@@ -63,6 +64,7 @@ def mapped_steps(config, num_devices=1, max_skipped=100, model=None):
         draw,
         config.optimizer.ema_decay,
         max_skipped,
+        parts,
     )
     mapped = jax.pmap(
         train_steps,
@@ -126,6 +128,31 @@ def test_the_gradient_of_two_devices_is_that_of_one(state, one_device, two_devic
     # Adam's first moment after one step is a tenth of the gradient; params hide its scale.
     one, two = (run(state, make_pool(), 1)[0].opt_state for run in (one_device, two_devices))
     assert_trees_close(first(two), first(one), rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def one_device_in_parts(config):
+    return mapped_steps(config, parts=4)
+
+
+@pytest.fixture(scope="module")
+def two_devices_in_parts(config, two_devices):
+    del two_devices  # skips where there are not two
+    return mapped_steps(config, 2, parts=4)
+
+
+def test_the_gradient_of_the_parts_is_that_of_the_batch(state, one_device, one_device_in_parts):
+    whole, parts = (
+        run(state, make_pool(), 1)[0].opt_state for run in (one_device, one_device_in_parts)
+    )
+    assert_trees_close(first(parts), first(whole), rtol=1e-4, atol=1e-6)
+
+
+def test_with_fixed_parts_two_devices_end_where_one_does_to_the_last_bit(
+    state, one_device_in_parts, two_devices_in_parts
+):
+    one, two = (run(state, make_pool(), 50) for run in (one_device_in_parts, two_devices_in_parts))
+    jax.tree.map(np.testing.assert_array_equal, first(two), first(one))
 
 
 def test_both_devices_hold_the_same_state(state, two_devices):
@@ -372,6 +399,35 @@ def test_the_learning_rate_follows_its_schedule(schedule, warmup, step, expected
 def test_an_unknown_schedule_is_refused():
     with pytest.raises(InputError, match="config.optimizer.schedule is 'step', .*constant, cosine"):
         make_optimizer(make_config(schedule="step"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"parts": 6}, "config.train.parts is 6, expected 0 or a power of two"),
+        ({"parts": 1}, "config.train.parts is 1, which 2 devices do not divide evenly"),
+        ({"parts": -4}, "config.train.parts is -4, expected at least 0"),
+        (
+            {"parts": 4, "batch_unlabeled": 6},
+            "config.train.batch_unlabeled is 6, which config.train.parts = 4 does not divide "
+            "evenly: expected a multiple of 4",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(monkeypatch, fields, message):
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    config = make_config()
+    config.train.update(fields)
+    with pytest.raises(InputError, match=message):
+        check(config)
+
+
+@pytest.mark.parametrize("parts", [0, 2, 4])
+def test_parts_that_fit_are_accepted(monkeypatch, parts):
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    config = make_config()
+    config.train.parts = parts
+    check(config)
 
 
 @pytest.mark.parametrize("batch", [0, 2, 32])
