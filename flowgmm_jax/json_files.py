@@ -37,7 +37,7 @@ def write_text(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".tmp")
     with named_errors("write", path):
         try:
-            with temporary.open("w") as file:
+            with temporary.open("w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())  # or a power cut may leave the new name without the bytes
@@ -48,19 +48,22 @@ def write_text(path: Path, text: str) -> None:
             raise
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes atomically, as ``write_text`` does.
+def _finite(value: Any) -> Any:
+    """The value with null for numbers that are not finite, which JSON has no word for."""
+    if isinstance(value, dict):
+        return {name: _finite(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    Top-level numbers that are not finite, which JSON has no word for, are written as null.
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes atomically, as ``write_text`` does; numbers that are not finite are null.
 
     Raises:
       OSError: one line that names the file; the old one is as it was.
     """
-    value = {
-        name: None if isinstance(entry, float) and not math.isfinite(entry) else entry
-        for name, entry in value.items()
-    }
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    write_text(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict:

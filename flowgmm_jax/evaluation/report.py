@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 
 from flowgmm_jax.evaluation.section import Picture, Row, Section
+from flowgmm_jax.json_files import write_text
 
 PIXELS_AN_INCH = 62  # below it the text of a figure cannot be read: narrow screens scroll instead
 
@@ -57,6 +58,4 @@ def write(
     page = environment.get_template("report.html.jinja").render(
         title=title, facts=facts, sections=parts, command=command
     )
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, page)

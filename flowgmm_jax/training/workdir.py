@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import socket
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.json_files import named_errors, read_json, to_json, write_json
+from flowgmm_jax.json_files import named_errors, read_json, to_json, write_text
 
 # Fields that may change from one start of a run to the next: where things are (the data themselves
 # are compared by their fingerprint), when to look and when to give up, but nothing that the result
@@ -126,7 +127,8 @@ def claim(workdir: Path, config: ConfigDict) -> None:
         if other := difference(read_json(path), new):
             raise InputError(f"{workdir} holds a run with {other}: choose another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
-    write_json(path, new)
+    # As Python writes it: an infinite field, such as a clip_norm, must come back as it is.
+    write_text(path, json.dumps(new, indent=2) + "\n")
 
 
 def check_agrees(config: ConfigDict, primary: dict) -> None:

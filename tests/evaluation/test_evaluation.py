@@ -132,6 +132,15 @@ def test_the_metrics_of_every_part_are_written(evaluated):
     assert metrics["health"]["log_det_error"] < 1e-3
 
 
+def test_the_metrics_are_json_that_every_reader_takes(image_evaluated):
+    def refuse(word):
+        raise AssertionError(word)
+
+    text = (image_evaluated / "metrics.json").read_text()
+    layers = json.loads(text, parse_constant=refuse)["health"]["layers"]
+    assert layers[0]["log_scale"] == [None, None]  # the logit has no coupling
+
+
 def test_the_confusion_matrix_counts_the_test_examples(evaluated):
     metrics = json.loads((evaluated / "metrics.json").read_text())
     counts = np.array(metrics["confusion"])

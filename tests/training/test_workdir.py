@@ -242,3 +242,9 @@ def test_rows_are_kept_aside_however_often_a_run_begins_anew(tmp_path):
     MetricsWriter(tmp_path, 0, started=0.0).close()
     lines = (tmp_path / "metrics.jsonl.old").read_text().splitlines()
     assert [json.loads(line)["loss"] for line in lines] == [1.0, 2.0]
+
+
+def test_an_infinite_field_comes_back_as_it_is(tmp_path):
+    claim(tmp_path, config(clip_norm=float("inf")))
+    assert read_json(tmp_path / "config.json")["clip_norm"] == float("inf")
+    claim(trained(tmp_path), config(clip_norm=float("inf")))
