@@ -29,7 +29,7 @@ def digits():
     config.flow = ConfigDict({"name": "glow", "stages": ((1, 1),), "width": 4})
     config.prior.means = "random"
     config.augment.update({"jitter": (0.0, 0.0), "crop": 1})
-    config.train.update({"steps": 20, "batch_unlabeled": 0, "log_every": 4})
+    config.train.update({"steps": 20, "batch_unlabeled": 0, "parts": 4, "log_every": 4})
     return config
 
 
@@ -43,9 +43,9 @@ def count_windows(monkeypatch):
     """Collects the counts that are asked of a stream."""
     counts, next_window = [], inputs.stream.next_window
 
-    def counted(batches, count, capacity):
+    def counted(batches, count, *sizes):
         counts.append(count)
-        return next_window(batches, count, capacity)
+        return next_window(batches, count, *sizes)
 
     monkeypatch.setattr(inputs.stream, "next_window", counted)
     return counts
