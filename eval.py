@@ -32,17 +32,20 @@ def load_subject(workdir: Path) -> tuple[Subject, int]:
     """The model and the data of a run, and the step of its checkpoint."""
     config = restore.load_config(workdir)
     model, state = restore.load_state(workdir)
-    for field, value in (("data_dir", DATA_DIR.value), ("split_file", SPLIT_FILE.value)):
-        if value is not None:
-            config.data[field] = value
+    if DATA_DIR.value is not None:
+        config.data.data_dir = DATA_DIR.value
+    if SPLIT_FILE.value is not None and config.data.split_file:
+        config.data.split_file = SPLIT_FILE.value
     dataset = datasets.load(config.data)
     split = make_split(dataset, config.data)
     if inputs.fingerprint(dataset, split) != config.data.fingerprint:
         raise InputError(
             f"{workdir} was trained on other data than those of {config.data.name} "
-            f"{config.data.data_dir}: expected the same examples and labelled split, see --data_dir"
+            f"{config.data.data_dir}: expected the same examples and labelled split, see "
+            "--data_dir and --split_file"
         )
-    return Subject(workdir.name, model, state.ema_params, config, dataset, split), int(state.step)
+    name = workdir.resolve().name
+    return Subject(name, model, state.ema_params, config, dataset, split), int(state.step)
 
 
 def main() -> None:

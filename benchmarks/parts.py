@@ -9,6 +9,7 @@ is divided by that of the whole batch in the same turn. About 3 minutes on 2 cor
 
 import os
 import time
+from pathlib import Path
 
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=1"
 
@@ -17,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from configs import digits
+from flowgmm_jax import cli
 from flowgmm_jax.training import devices, inputs
 from flowgmm_jax.training.step import make_train_steps
 from flowgmm_jax.training.trainer import prepare
@@ -29,7 +30,7 @@ TURNS = 7
 
 def start(parts: int):
     """Of a run of so many parts: a function that takes STEPS steps, and the program's bytes."""
-    config = digits.get_config()
+    config = cli.load_config(str(Path(__file__).parents[1] / "configs" / "digits.py"))
     config.train.parts = parts
     prepared = prepare(config)
     config = prepared.config

@@ -28,6 +28,9 @@ def load_config(spec: str) -> ConfigDict:
     path, _, argument = spec.partition(":")
     if not Path(path).is_file() or Path(path).suffix != ".py":
         raise InputError(f"--config={path} is no config: expected a file like configs/digits.py")
+    root = str(Path(path).resolve().parents[1])  # configs import each other as configs.NAME
+    if root not in sys.path:
+        sys.path.append(root)
     module_spec = importlib.util.spec_from_file_location("config", path)
     module = importlib.util.module_from_spec(module_spec)
     module_spec.loader.exec_module(module)
@@ -92,7 +95,7 @@ def run(main: Callable) -> None:
         logging.set_verbosity(logging.FATAL)  # orbax tells every save at length, its errors twice
         try:
             if len(argv) > 1:
-                raise InputError(f"{argv[1]!r} is not a flag: expected --config, --workdir, ...")
+                raise InputError(f"{argv[1]!r} is not a flag: expected flags like --workdir=DIR")
             main()
         except (InputError, FloatingPointError) as error:  # which all processes raise
             sys.exit(_fail(error))

@@ -16,9 +16,11 @@ SAMPLES = 100  # of each class and temperature
 def save(subject: Subject, test: Statistics, folder: Path) -> None:
     """Writes arrays that ``numpy.load`` reads.
 
-    Of the M test examples: ``latents.npy`` (M, D), ``labels.npy`` (M,), ``log_density.npy`` (M,),
-    ``log_prior.npy`` (M,) and ``class_log_density.npy`` (M, K), in nats. Of the model:
-    ``means.npy`` (K, D), and ``samples_T.npy`` (K, 100, ...) at several temperatures T.
+    Of the M test examples: ``latents.npy`` (M, D), ``labels.npy`` (M,) and
+    ``class_log_density.npy`` (M, K), integer images taken at the centres of their bins;
+    ``log_density.npy`` and ``log_prior.npy`` (M,), with dequantisation noise; all in nats. Of the
+    model: ``means.npy`` (K, D), ``log_scale.npy`` and ``log_weights.npy`` (K,), and
+    ``samples_T.npy`` (K, 100, ...) at several temperatures T.
 
     Args:
       subject: a model with latents, and its data.
@@ -37,7 +39,8 @@ def save(subject: Subject, test: Statistics, folder: Path) -> None:
         return
     encode = jax.jit(model.encode)
     means = params["prior"].means
-    np.save(folder / "means.npy", means)
+    for name, value in params["prior"]._asdict().items():
+        np.save(folder / f"{name}.npy", value)
     # Written as it is computed: the latents of a large set need not fit into memory.
     latents = np.lib.format.open_memmap(
         folder / "latents.npy", "w+", np.float32, (len(x), means.shape[-1])

@@ -201,28 +201,39 @@ def draw(subject: Subject) -> tuple[Picture, float]:
     return picture, density_ratio(density, classes, of_data)
 
 
+def check_comparable(subject: Subject, other: Subject) -> None:
+    """Raises InputError when the two are models of different examples, or ``other`` has no
+    unlabelled ones to measure."""
+    shapes = [each.dataset.info.shape for each in (subject, other)]
+    if shapes[0] != shapes[1]:
+        raise InputError(
+            f"--compare: {other.name} is a model of examples of shape {shapes[1]}, "
+            f"expected {shapes[0]} as {subject.name}"
+        )
+    if not np.array_equal(subject.dataset.x_train, other.dataset.x_train):
+        raise InputError(
+            f"--compare: {other.name} is a model of other examples ({other.config.data.name}) "
+            f"than {subject.name} ({subject.config.data.name}): expected the same"
+        )
+    if not len(other.split.unlabeled):
+        raise InputError(f"--compare: {other.name} has no unlabelled examples to measure")
+
+
 def evaluate(subject: Subject, other: Subject | None = None) -> Section:
     """Distances of unlabelled data to the boundary; of two-dimensional sets the picture too.
+
+    Not for one class, which has no boundary, or without unlabelled examples.
 
     Metrics, in ``boundary``: those of ``summary``, ``density_ratio`` for two-dimensional data, and
     ``compared``: the summary of the other model.
 
     Args:
       subject: the model.
-      other: a model of the same data to compare with.
-
-    Raises:
-      InputError: when the other model is of other data.
+      other: a model of the same data to compare with, see ``check_comparable``.
     """
     name = subject.name
     found = {name: measure(subject)}
     if other is not None:
-        shape = other.dataset.info.shape
-        if shape != subject.dataset.info.shape:
-            raise InputError(
-                f"--compare: {other.name} is a model of examples of shape {shape}, "
-                f"expected {subject.dataset.info.shape} as {name}"
-            )
         found[other.name if other.name != name else f"{name} (compared)"] = measure(other)
     summaries = {each: summary(value) for each, value in found.items()}
     metrics = dict(summaries[name])

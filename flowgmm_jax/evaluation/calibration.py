@@ -257,6 +257,9 @@ def evaluate(subject: Subject, test: Statistics, measure: Measure) -> Section:
     before = scores(test.joint, y)
     panes = {"as trained": bins(test.joint, y)}
     held, after = held_out(subject), None
+    if held is not None:
+        fitted_on = measure(subject.params, subject.dataset.x_train[held.index])
+        usable = np.isfinite(fitted_on.joint).all(axis=-1)
     note = (
         f"On {len(y)} test examples. ECE: {BINS} bins of equal width (ece_adaptive: of equal "
         "count) of the largest posterior. "
@@ -266,18 +269,19 @@ def evaluate(subject: Subject, test: Statistics, measure: Measure) -> Section:
             "No temperature: training was given every known label. A config with "
             "data.validation > 0 holds some out."
         )
+    elif not usable.any():
+        note += "No temperature: the densities of the held-out examples are not finite."
     else:
-        fitted_on = measure(subject.params, subject.dataset.x_train[held.index])
         offset = mixture_offset(subject.params["prior"])
-        labels = subject.dataset.y_train[held.index]
-        temperature = fit_temperature(fitted_on.joint, offset, labels)
+        labels = subject.dataset.y_train[held.index][usable]
+        temperature = fit_temperature(fitted_on.joint[usable], offset, labels)
         logits = tempered(np.asarray(test.joint, np.float64), offset, temperature)
         panes["with temperature"] = bins(logits, y)
         after = {
             "temperature": temperature,
             **scores(logits, y),
             "fitted_on": held.description,
-            "examples": len(held.index),
+            "examples": len(labels),
         }
         note += (
             f"The variance of all components is scaled by {temperature:.3g}, which minimises the "

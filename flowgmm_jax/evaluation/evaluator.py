@@ -64,7 +64,8 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Writes ``metrics.json``, figures and ``report.html`` into a directory.
 
-    Parts that make no sense for the data or the model are left out.
+    Parts that make no sense for the data or the model are left out, such as out-of-domain detection
+    where most densities are not finite. Figures and metrics are written part by part.
 
     Args:
       subject: a trained model and its data.
@@ -82,6 +83,8 @@ def evaluate_run(
       InputError, FileNotFoundError: when other data cannot be read or do not fit.
     """
     model, levels = subject.model, subject.config.data.levels
+    if other is not None:
+        boundary.check_comparable(subject, other)
     outside = ood.load(ood_names, subject)
     statistics = make_statistics(model, levels)
     test = statistics(subject.params, subject.dataset.x_test)
@@ -91,11 +94,12 @@ def evaluate_run(
     }
     if model.log_density:
         parts["density"] = lambda: _density(subject, test.log_density)
-        if outside:
+        if outside and np.isfinite(test.log_density).mean() > 0.5:
             parts["out-of-domain"] = lambda: ood.evaluate(subject, test, statistics, outside)
     if model.encode and model.decode:
         parts["generation"] = lambda: generation.evaluate(subject)
-        parts["boundary"] = lambda: boundary.evaluate(subject, other)
+        if len(subject.split.unlabeled) and subject.config.data.num_classes > 1:
+            parts["boundary"] = lambda: boundary.evaluate(subject, other)
         parts["health"] = lambda: health.evaluate(subject)
 
     output.mkdir(parents=True, exist_ok=True)
@@ -104,12 +108,12 @@ def evaluate_run(
         for name, part in bar:
             bar.set_postfix_str(name)
             sections.append(part())
+            for picture in sections[-1].pictures:
+                section.save(picture, output)
             metrics |= sections[-1].metrics
-    for picture in [picture for part in sections for picture in part.pictures]:
-        section.save(picture, output)
+            write_json(output / "metrics.json", metrics)
     if save_arrays:
         arrays.save(subject, test, output / "arrays")
-    write_json(output / "metrics.json", metrics)
     title = f"{subject.name}: evaluation"
     report.write(output / "report.html", title, _facts(subject, step), sections, command)
     return metrics

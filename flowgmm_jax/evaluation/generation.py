@@ -34,19 +34,27 @@ def sample_classes(subject: Subject, key: jax.Array, temperature: float, count: 
     """Samples (K, count, ...) of every class; temperature multiplies standard deviations."""
     num_classes = subject.config.data.num_classes
     labels = np.repeat(np.arange(num_classes), count)
-    sample = jax.jit(subject.model.sample)
-    x = np.asarray(sample(subject.params, key, labels, jnp.float32(temperature)))
+
+    @jax.jit
+    def sample(params, index, labels):  # of any number of classes, a batch at a time
+        key_of_batch = jax.random.fold_in(key, index[0])
+        return subject.model.sample(params, key_of_batch, labels, jnp.float32(temperature))
+
+    x = map_batches(sample, subject.params, labels, description="sampling")
     return x.reshape(num_classes, count, *x.shape[1:])
 
 
 def choose_pairs(y: np.ndarray, same_class: bool, count: int) -> np.ndarray:
     """Positions (count, 2) of test examples of the same class or of different ones.
 
-    The classes of the first ends go round, so that every class takes part.
+    The classes of the first ends go round, so that every class takes part. There are no pairs,
+    (0, 2), where no class has two examples, or where there are no two classes.
     """
     rng = np.random.default_rng(0)
     classes = np.unique(y)
     classes = classes[[(y == k).sum() > 1 for k in classes]] if same_class else classes
+    if len(classes) < (1 if same_class else 2):
+        return np.empty((0, 2), int)
     pairs = []
     for i in range(count):
         first = classes[i % len(classes)]
@@ -141,8 +149,10 @@ def above_ends(joint: np.ndarray) -> np.ndarray:
 
 
 def drop(joint: np.ndarray) -> np.ndarray:
-    """The deepest point of ``above_ends`` as a positive number, (N,)."""
-    return -np.nanmin(above_ends(joint), axis=-1)
+    """The deepest point of ``above_ends`` as a positive number, (N,); nan where there is none."""
+    relative = above_ends(joint)
+    deepest = np.nanmin(relative, axis=-1, initial=np.inf)
+    return np.where(np.isfinite(relative).any(axis=-1), -deepest, np.nan)
 
 
 def _means(subject: Subject) -> Picture:
@@ -219,7 +229,7 @@ def _scatter_samples(subject: Subject) -> Picture:
     )
 
 
-def _path_images(subject: Subject, kind: str, x: np.ndarray, letter: str) -> Picture:
+def _path_images(subject: Subject, kind: str, x: np.ndarray) -> Picture:
     figure, ((axes,),) = panels(1, 1, 0.5 * STEPS, 0.5 * SHOWN)
     show_images(axes, x[:SHOWN], subject.config.data.levels)
     return Picture(
@@ -227,18 +237,17 @@ def _path_images(subject: Subject, kind: str, x: np.ndarray, letter: str) -> Pic
         f"Interpolations between test images of {KINDS[kind]}",
         "Straight lines in latent space, decoded. The images at both ends are test images.",
         figure,
-        f"Figure 4 ({letter})",
+        {"same": "Figure 4 (c)", "different": "Figure 4 (d)"}[kind],
         is_line_art=False,
     )
 
 
 def _profiles(paths: dict[str, Paths], dimension: int) -> Picture:
     """log p(x) and the class posterior along the paths."""
-    figure, (densities, posteriors) = panels(2, 2, 3.6, 2.4)
+    figure, (densities, posteriors) = panels(2, len(paths), 3.6, 2.4)
     position = np.linspace(0, 1, STEPS)
-    for kind, color, density, posterior in zip(
-        paths, (UNLABELED, OTHER), densities, posteriors, strict=True
-    ):
+    for kind, density, posterior in zip(paths, densities, posteriors, strict=True):
+        color = {"same": UNLABELED, "different": OTHER}[kind]
         for joint, style, label in (
             (paths[kind].straight, "solid", "straight"),
             (paths[kind].typical, "dotted", "in the shell of the data"),
@@ -295,24 +304,21 @@ def evaluate(subject: Subject) -> Section:
     paths, metrics, rows = {}, {}, []
     for kind, label in KINDS.items():
         pairs = choose_pairs(y_test, kind == "same", PAIRS)
+        if not len(pairs):
+            continue
         paths[kind] = interpolate(subject.model, subject.params, x_test[pairs])
-        falls = [float(np.median(drop(joint))) for joint in paths[kind][1:]]
+        falls = [float(np.nanmedian(drop(joint))) for joint in paths[kind][1:]]
         metrics[kind] = dict(zip(("drop", "drop_typical"), falls, strict=True))
         for path, fall in zip(("straight", "in the shell"), falls, strict=True):
             rows.append(Row(f"fall of log p(x), {label}, {path} (nats)", f"{fall:.1f}"))
-    profiles = _profiles(paths, dimension)
+    pictures = []
     if len(info.shape) == 3:
-        pictures = [
-            _means(subject),
-            *_samples(subject),
-            _path_images(subject, "same", paths["same"].x, "c"),
-            _path_images(subject, "different", paths["different"].x, "d"),
-            profiles,
-        ]
+        pictures += [_means(subject), *_samples(subject)]
+        pictures += [_path_images(subject, kind, each.x) for kind, each in paths.items()]
     elif info.shape == (2,):
-        pictures = [_scatter_samples(subject), profiles]
-    else:
-        pictures = [profiles]
+        pictures.append(_scatter_samples(subject))
+    if paths:
+        pictures.append(_profiles(paths, dimension))
     return Section(
         "Generation",
         {"interpolation": metrics},

@@ -160,7 +160,8 @@ def evaluate(subject: Subject) -> Section:
         return error, jnp.isfinite(z).mean(-1)
 
     error, finite = map_batches(round_trip, params, x_test, description="inverting the test set")
-    x = dequantized(np.arange(LAYER_EXAMPLES), jnp.asarray(x_test[:LAYER_EXAMPLES]), levels)
+    first = jnp.asarray(x_test[:LAYER_EXAMPLES])
+    x = dequantized(np.arange(len(first)), first, levels)
     found = examine(flow, params["flow"], x)
     scales = np.array([layer.log_scale for layer in found])
     metrics = {

@@ -256,13 +256,17 @@ def load(names: Sequence[str], subject: Subject) -> dict[str, np.ndarray]:
       examples as the model takes them by name; of a path, by the name of the file.
 
     Raises:
-      InputError: for an unknown name, a file that cannot be read, or examples of another kind
-        than the model's.
+      InputError: for an unknown name, two sets of one name, a file that cannot be read, or examples
+        of another kind than the model's.
       FileNotFoundError: for a data set that is not there.
     """
-    return {
-        Path(name).stem if name.endswith(".npz") else name: _load(name, subject) for name in names
-    }
+    sets = {}
+    for name in names:
+        label = Path(name).stem if name.endswith(".npz") else name
+        if label in sets:
+            raise InputError(f"--ood names two sets {label!r}: expected different names")
+        sets[label] = _load(name, subject)
+    return sets
 
 
 # ------------------------------------------------------------------------------- figures
@@ -336,7 +340,7 @@ def _training_sample(subject: Subject) -> tuple[np.ndarray, str]:
         index, description = split.validation, "held-out training examples"
     else:
         index = np.union1d(split.labeled, split.unlabeled)
-        description = "examples that the model was trained on"
+        description = "training examples"
     number = min(TRAINING_EXAMPLES, len(index))
     return np.sort(np.random.default_rng(0).choice(index, number, replace=False)), description
 

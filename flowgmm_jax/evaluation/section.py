@@ -101,10 +101,13 @@ def panels(rows: int, columns: int, width: float = PANEL, height: float = PANEL)
 
 
 def show_images(axes: Any, images: np.ndarray, levels: int) -> None:
-    """Draws images (rows, columns, H, W, C), in grey levels, as one sheet without gaps to look at.
+    """Draws images (rows, columns, H, W, C), in grey levels, as one sheet.
 
-    Values outside of [0, levels) are clipped; there is a line of white between images.
+    Values outside of [0, levels) are clipped; there is a line of white between images. Of images
+    that are neither grey nor RGB, the mean of the channels is drawn.
     """
+    if images.shape[-1] not in (1, 3):
+        images = images.mean(-1, keepdims=True)
     rows, columns, height, width, channels = images.shape
     framed = np.ones((rows, columns, height + 1, width + 1, channels))
     framed[:, :, :height, :width] = np.clip(images / (levels - 1), 0, 1)

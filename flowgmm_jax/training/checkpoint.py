@@ -158,11 +158,9 @@ def restore(workdir: Path, like: TrainState, config: dict) -> Restored | None:
             if other := difference(content.config, config):
                 raise Damaged(f"it is of a run with {other}")
             return Restored(content, damaged)
-        except PermissionError:
-            raise
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             damaged[path] = f"{FILE} is missing"
-        except (Damaged, OSError) as reason:
+        except Damaged as reason:
             damaged[path] = str(reason)
     if damaged:
         reasons = "; ".join(f"{path.name}: {reason}" for path, reason in damaged.items())

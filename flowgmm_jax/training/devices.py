@@ -194,7 +194,8 @@ def together() -> Iterator[None]:
         yield
     except Exception as caught:
         error = caught
-    messages = _gather((str(error) or type(error).__name__).splitlines()[0] if error else "")
+    text = (str(error).strip() or type(error).__name__).splitlines()[0] if error else ""
+    messages = _gather(text)
     failed = [process for process, message in enumerate(messages) if message]
     if not failed:
         return

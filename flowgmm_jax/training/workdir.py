@@ -32,6 +32,8 @@ FREE_FIELDS = {
 }
 # Fields in which the processes of one job may differ.
 LOCAL_FIELDS = ("data.data_dir", "data.split_file")
+# What runs did before there was a field for it.
+BEFORE = {"train.parts": 0}
 _ABSENT = object()
 
 
@@ -85,9 +87,10 @@ def difference(old: dict, new: dict) -> str | None:
     """The first difference between two configs that matters, as ``config.FIELD = OLD, not NEW``.
 
     A field that only one has was added or removed by another version of the code and is not
-    compared, but for those of ``flow``: they are arguments, which have defaults.
+    compared, but for those of ``flow``: they are arguments, which have defaults; and those of
+    ``BEFORE``.
     """
-    old, new = _flatten(old), _flatten(new)
+    old, new = BEFORE | _flatten(old), BEFORE | _flatten(new)
     for name in sorted(old.keys() | new.keys()):
         found, wanted = old.get(name, _ABSENT), new.get(name, _ABSENT)
         if name in FREE_FIELDS or found == wanted:

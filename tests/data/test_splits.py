@@ -9,9 +9,7 @@ from ml_collections import ConfigDict
 
 from flowgmm_jax.data import datasets, order, splits, toy
 
-REAL = Path(
-    os.environ.get("FLOWGMM_DATA") or Path(__file__).parents[2] / "../shared/data/tfds"
-).resolve()
+REAL = Path(os.environ.get("FLOWGMM_DATA", "no data")).resolve()
 PUBLISHED_SPLITS = sorted((REAL.parent / "splits").glob("mnist_*.npz"))
 
 

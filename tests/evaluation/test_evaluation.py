@@ -230,3 +230,23 @@ def one_line(done, *parts):
     assert "Traceback" not in done.stderr
     for part in parts:
         assert part in lines[0]
+
+
+def test_a_small_test_set_of_one_class_without_unlabelled_examples(tmp_path):
+    """What a user's own data may be: nothing that eval.py can do is lost to what it cannot."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2
+    data = tmp_path / "data.npz"
+    np.savez(data, x_train=x, y_train=y, x_test=x[:7], y_test=np.zeros(7, int))
+    config = tiny.get_config()
+    config.data.name, config.data.data_dir, config.data.num_labels = "npz", str(data), -1
+    config.loss.consistency_weight = 0.0
+    config.train.steps, config.train.batch_unlabeled = 5, 0
+    train_and_evaluate(config, tmp_path / "run")
+    done = run_eval(f"--workdir={tmp_path / 'run'}", "--ood=noise")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "run" / "eval" / "metrics.json").read_text())
+    assert metrics["class_accuracy"][1] is None
+    assert metrics["calibrated"] is None
+    assert metrics["interpolation"].keys() == {"same"}
+    assert metrics["health"]["nonfinite"] == 0
