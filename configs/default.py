@@ -22,7 +22,9 @@ def get_config() -> ConfigDict:
 
     config.flow = ConfigDict()  # name, and the arguments of that constructor in flowgmm_jax/flows
     config.flow.bound = 2.0  # on |log_scale| of a coupling
-    config.flow.dtype = "float32"  # of the conditioners' hidden layers; or bfloat16
+    # Of the conditioners' hidden layers. With bfloat16 the inverse is exact to 0.1 grey levels or
+    # so: a last bit of its input that differs can round another way inside of the network.
+    config.flow.dtype = "float32"
 
     config.prior = ConfigDict()
     config.prior.means = "random"  # random, constant, split, circle, data, latents

@@ -253,7 +253,7 @@ def test_vectors_have_no_complexity_and_a_small_validation_set_is_not_fitted_on(
     }
     for found in section.metrics["ood"].values():
         assert all(score["auroc"] == 1.0 for score in found.values())
-    assert "295 examples that the model was trained on" in section.note
+    assert "295 training examples" in section.note
     close(section)
 
 
