@@ -2,7 +2,7 @@
 
 python train.py
 
-Measured on 2 cores: 96.9 ± 0.8% over five labelled sets, 70 to 110 s (python benchmarks/digits.py).
+Measured on 2 cores: 96.3 ± 1.4% over five labelled sets, 70 to 100 s (python benchmarks/digits.py).
 """
 
 from configs import default

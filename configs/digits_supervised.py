@@ -2,7 +2,7 @@
 
 python train.py --config=configs/digits_supervised.py
 
-Measured on 2 cores: 89.4 ± 1.7% over five labelled sets (python benchmarks/digits.py).
+Measured on 2 cores: 89.0 ± 0.9% over five labelled sets (python benchmarks/digits.py).
 """
 
 from configs import digits
