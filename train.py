@@ -14,7 +14,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from flowgmm_jax import cli
-from flowgmm_jax.training import devices, report
+from flowgmm_jax.training import processes, report
 from flowgmm_jax.training.trainer import train_and_evaluate
 
 DEFAULT = str(Path(__file__).parent / "configs" / "digits.py")
@@ -26,11 +26,11 @@ PROCESS_ID = flags.DEFINE_integer("process_id", None, "Number of this process, f
 
 
 def main() -> None:
-    devices.initialize(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
+    processes.initialize(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
     name = cli.name_of(config_flags.get_config_filename(flags.FLAGS["config"]))
     workdir = Path(WORKDIR.value or Path("runs") / name)
     result = train_and_evaluate(CONFIG.value, workdir)
-    if devices.is_primary():
+    if processes.is_primary():
         report.print_result(name, workdir, CONFIG.value, result)
 
 

@@ -14,10 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flowgmm_jax import cli
-from flowgmm_jax.data import datasets
-from flowgmm_jax.data.splits import make_split
 from flowgmm_jax.evaluation import calibration
-from flowgmm_jax.evaluation.section import Subject
 from flowgmm_jax.evaluation.statistics import make_statistics
 from flowgmm_jax.training import restore
 from flowgmm_jax.training.trainer import train_and_evaluate
@@ -32,12 +29,10 @@ def metrics(split: int, workdir: Path) -> dict:
     config = cli.load_config(str(CONFIG))
     config.data.split_seed = split
     train_and_evaluate(config, workdir)
-    config = restore.load_config(workdir)
-    model, params = restore.load(workdir)
-    dataset = datasets.load(config.data)
-    subject = Subject("digits", model, params, config, dataset, make_split(dataset, config.data))
-    measure = make_statistics(model, config.data.levels)
-    return calibration.evaluate(subject, measure(params, dataset.x_test), measure).metrics
+    subject, _ = restore.load_subject(workdir)
+    measure = make_statistics(subject.model, subject.config.data.levels)
+    test = measure(subject.params, subject.dataset.x_test)
+    return calibration.evaluate(subject, test, measure).metrics
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
-"""What it costs one device to take its batch in parts: the step of the digits.
+"""What it costs one device to take its batch in parts: the steps of the digits and of two moons.
 
     python benchmarks/parts.py
 
 For ``config.train.parts`` of 0 (the whole batch at once), 2, 4 and 8 the time of a step and the
 memory of the program beside its arguments. The four are run in turn, several times, and every time
-is divided by that of the whole batch in the same turn. About 3 minutes on 2 cores.
+is divided by that of the whole batch in the same turn. About 5 minutes on 2 cores.
 """
 
 import os
@@ -20,33 +20,23 @@ from rich.table import Table
 
 from flowgmm_jax import cli
 from flowgmm_jax.training import devices, inputs
-from flowgmm_jax.training.step import make_train_steps
-from flowgmm_jax.training.trainer import prepare
+from flowgmm_jax.training.trainer import map_steps, prepare
 
+CONFIGS = Path(__file__).parents[1] / "configs"
 PARTS = (0, 2, 4, 8)
-STEPS = 30  # of each in a turn
-TURNS = 7
+STEPS = {"digits": 30, "moons": 300}  # of each in a turn
+TURNS = 15
 
 
-def start(parts: int):
-    """Of a run of so many parts: a function that takes STEPS steps, and the program's bytes."""
-    config = cli.load_config(str(Path(__file__).parents[1] / "configs" / "digits.py"))
+def start(name: str, parts: int):
+    """Of a run of so many parts: a function that takes steps, and the program's bytes."""
+    config = cli.load_config(str(CONFIGS / f"{name}.py"))
     config.train.parts = parts
     prepared = prepare(config)
-    config = prepared.config
     source = inputs.source(prepared.dataset, prepared.split, config, 0, *prepared.views)
-    train_steps = devices.map_train_steps(
-        make_train_steps(
-            prepared.model,
-            prepared.tx,
-            source.draw,
-            config.optimizer.ema_decay,
-            config.train.max_skipped,
-            parts,
-        )
-    )
+    train_steps = map_steps(prepared, source)
     state = devices.replicate(prepared.make_state())
-    arguments = source.next_data(STEPS), config.seed, STEPS
+    arguments = source.next_data(STEPS[name]), config.seed, STEPS[name]
     program = train_steps.lower(state, *arguments).compile()
 
     def advance():
@@ -61,23 +51,30 @@ def start(parts: int):
 def seconds(advance) -> float:
     begun = time.monotonic()
     advance()
-    return (time.monotonic() - begun) / STEPS
+    return time.monotonic() - begun
+
+
+def compare(name: str) -> Table:
+    runs = [start(name, parts) for parts in PARTS]
+    times = np.array([[seconds(advance) for advance, _ in runs] for _ in range(TURNS)])
+    ratios = times / times[:, :1]
+    table = Table(f"parts, {name}", "step (ms)", "ratio to the whole batch", "quartiles", "memory")
+    for i, (parts, (_, size)) in enumerate(zip(PARTS, runs, strict=True)):
+        low, middle, high = np.quantile(ratios[:, i], (0.25, 0.5, 0.75))
+        table.add_row(
+            str(parts),
+            f"{1e3 * np.median(times[:, i]) / STEPS[name]:.2f}",
+            f"{middle:.2f}",
+            f"{low:.2f} to {high:.2f}",
+            f"{size / 1e6:.1f} MB",
+        )
+    return table
 
 
 def main() -> None:
-    runs = [start(parts) for parts in PARTS]
-    times = np.array([[seconds(advance) for advance, _ in runs] for _ in range(TURNS)])
-    ratios = times / times[:, :1]
-    table = Table("parts", "step (ms)", "ratio to the whole batch", "from", "to", "memory (MB)")
-    for i, (parts, (_, size)) in enumerate(zip(PARTS, runs, strict=True)):
-        table.add_row(
-            str(parts),
-            f"{1e3 * np.median(times[:, i]):.1f}",
-            *(f"{f(ratios[:, i]):.2f}" for f in (np.median, np.min, np.max)),
-            f"{size / 1e6:.1f}",
-        )
     console = Console(width=100)
-    console.print(table)
+    for name in STEPS:
+        console.print(compare(name))
     console.print(f"medians of {TURNS} turns on one {jax.devices()[0].device_kind}")
 
 

@@ -13,7 +13,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.training import devices
+from flowgmm_jax.training import processes
 from flowgmm_jax.training.signals import Stopped
 
 BAD_INPUT = 2
@@ -100,21 +100,21 @@ def run(main: Callable) -> None:
         except (InputError, FloatingPointError) as error:  # which all processes raise
             sys.exit(_fail(error))
         except OSError as error:
-            devices.leave(_fail(error))
+            processes.leave(_fail(error))
         except KeyboardInterrupt:  # before or after training, when nothing is there to be saved
             print("stopped by SIGINT", file=sys.stderr)
-            devices.leave(128 + signal.SIGINT)
+            processes.leave(128 + signal.SIGINT)
         except Stopped as stopped:
             print(stopped, file=sys.stderr)
             sys.exit(stopped.exit_code)
         except Exception as error:
-            if not devices.is_one_of_several():
+            if not processes.is_one_of_several():
                 raise
-            if lost := devices.lost_process(error):
+            if lost := processes.lost_process(error):
                 _fail(lost)
-                devices.leave(devices.LOST)
+                processes.leave(processes.LOST)
             traceback.print_exc()
-            devices.leave(1)
+            processes.leave(1)
 
     app.run(guarded)
 

@@ -7,7 +7,6 @@ what it prepares. The table was made, from prepared sets, by
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 
@@ -64,7 +63,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Prints the table of known content.")
     parser.add_argument("--data_dir", default="")
     options = parser.parse_args()
-    for path in sorted(Path(tfds.root_of(options.data_dir)).iterdir()):
+    for path in sorted(tfds.root_of(options.data_dir).iterdir()):
         for each in ("train", "test")[path.name in tfds.TEST_ONLY :]:
             x, y = tfds.load_split(path.name, each, options.data_dir)
             print(f'    ("{path.name}", "{each}"): ({len(x)}, "{digest(x, y)}"),')

@@ -7,8 +7,8 @@ import numpy as np
 
 from flowgmm_jax.evaluation.batches import batches, progress
 from flowgmm_jax.evaluation.generation import TEMPERATURES, sample_classes
-from flowgmm_jax.evaluation.section import Subject
 from flowgmm_jax.evaluation.statistics import Statistics
+from flowgmm_jax.evaluation.subject import Subject
 
 SAMPLES = 100  # of each class and temperature
 

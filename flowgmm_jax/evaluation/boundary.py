@@ -9,16 +9,10 @@ from matplotlib import pyplot as plt
 
 from flowgmm_jax import gmm
 from flowgmm_jax.errors import InputError
+from flowgmm_jax.evaluation import figures
 from flowgmm_jax.evaluation.batches import map_batches
-from flowgmm_jax.evaluation.section import (
-    OTHER,
-    UNLABELED,
-    Picture,
-    Row,
-    Section,
-    Subject,
-    panels,
-)
+from flowgmm_jax.evaluation.section import Picture, Row, Section
+from flowgmm_jax.evaluation.subject import Subject
 
 CELLS = 300  # a side of the grid
 AROUND = 0.15  # the grid's margin around the data, as a share of their width
@@ -91,11 +85,12 @@ def summary(found: Distances) -> dict[str, float]:
     }
 
 
-def _histogram(found: dict[str, Distances]) -> Picture:
-    figure, ((axes,),) = panels(1, 1, 5.5, 3)
-    every = np.concatenate([each.relative for each in found.values()])
+def _histogram(found: list[tuple[str, Distances]]) -> Picture:
+    """Of one model or two, with their names."""
+    figure, ((axes,),) = figures.panels(1, 1, 5.5, 3)
+    every = np.concatenate([each.relative for _, each in found])
     edges = np.linspace(0, max(np.quantile(every[np.isfinite(every)], 0.995), MARGIN), 50)
-    for (name, each), color in zip(found.items(), (UNLABELED, OTHER), strict=False):
+    for (name, each), color in zip(found, (figures.UNLABELED, figures.OTHER), strict=False):
         weights = np.full(len(each.relative), 1 / len(each.relative))
         axes.hist(
             each.relative, edges, weights=weights, color=color, alpha=0.35, histtype="stepfilled"
@@ -143,7 +138,7 @@ def density_ratio(density: np.ndarray, classes: np.ndarray, of_data: np.ndarray)
 
 
 def _scatter(axes, x, y, labeled, colors) -> None:
-    axes.scatter(*x.T, s=3, color=UNLABELED, alpha=0.5, linewidths=0)
+    axes.scatter(*x.T, s=3, color=figures.UNLABELED, alpha=0.5, linewidths=0)
     axes.scatter(
         *x[labeled].T, s=70, c=colors[y[labeled]], marker="^", edgecolors="black", zorder=3
     )
@@ -154,7 +149,7 @@ def draw(subject: Subject) -> tuple[Picture, float]:
     model, params, num_classes = subject.model, subject.params, subject.config.data.num_classes
     x, y, labeled = subject.dataset.x_train, subject.dataset.y_train, subject.split.labeled
     colors = plt.get_cmap("tab10")(np.arange(num_classes) % 10)
-    figure, ((data, latent),) = panels(1, 2, 5, 5)
+    figure, ((data, latent),) = figures.panels(1, 2, 5, 5)
 
     horizontal, vertical = _grid(x)
     points = np.stack(np.meshgrid(horizontal, vertical), axis=-1).reshape(-1, 2)
@@ -231,22 +226,20 @@ def evaluate(subject: Subject, other: Subject | None = None) -> Section:
       subject: the model.
       other: a model of the same data to compare with, see ``check_comparable``.
     """
-    name = subject.name
-    found = {name: measure(subject)}
-    if other is not None:
-        found[other.name if other.name != name else f"{name} (compared)"] = measure(other)
-    summaries = {each: summary(value) for each, value in found.items()}
-    metrics = dict(summaries[name])
+    subjects = [subject] if other is None else [subject, other]
+    found = [(each.name, measure(each)) for each in subjects]
+    summaries = [(name, summary(each)) for name, each in found]
+    metrics = dict(summaries[0][1])
     rows = []
-    for each, values in summaries.items():
-        suffix = f", {each}" if other is not None else ""
+    for name, values in summaries:
+        suffix = f", {name}" if other is not None else ""
         rows += [
             Row(f"median distance to the boundary{suffix}", f"{values['median']:.3f}"),
             Row(f"unlabelled data within the margin{suffix}", f"{values['within_margin']:.2%}"),
         ]
     pictures = [_histogram(found)]
     if other is not None:
-        metrics["compared"] = {"name": other.name, **list(summaries.values())[1]}
+        metrics["compared"] = {"name": other.name, **summaries[1][1]}
     if subject.dataset.info.shape == (2,):
         picture, metrics["density_ratio"] = draw(subject)
         pictures.insert(0, picture)

@@ -8,18 +8,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from flowgmm_jax import gmm
-from flowgmm_jax.evaluation import poster
-from flowgmm_jax.evaluation.section import (
-    NEUTRAL,
-    OTHER,
-    UNLABELED,
-    Picture,
-    Row,
-    Section,
-    Subject,
-    panels,
-)
+from flowgmm_jax.evaluation import figures, poster
+from flowgmm_jax.evaluation.section import Picture, Row, Section
 from flowgmm_jax.evaluation.statistics import Measure, Statistics
+from flowgmm_jax.evaluation.subject import Subject
 
 BINS = 15  # of Guo et al. 2017
 FIT_EXAMPLES = 1000
@@ -165,28 +157,28 @@ def _reliability(axes: Any, histogram: Any, binned: Bins, title: str) -> None:
     filled = binned.share > 0
     middle, accuracy = centres[filled], binned.accuracy[filled]
     gap = binned.confidence[filled] - accuracy
-    axes.bar(middle, accuracy, width, color=UNLABELED, edgecolor="white", label="accuracy")
+    axes.bar(middle, accuracy, width, color=figures.UNLABELED, edgecolor="white", label="accuracy")
     axes.bar(
         middle,
         gap,
         width,
         bottom=accuracy,
-        color=OTHER,
+        color=figures.OTHER,
         alpha=0.35,
-        edgecolor=OTHER,
+        edgecolor=figures.OTHER,
         linewidth=0.6,
         label="gap to the confidence",
     )
-    axes.plot([0, 1], [0, 1], color=NEUTRAL, linestyle="dashed", linewidth=1)
+    axes.plot([0, 1], [0, 1], color=figures.NEUTRAL, linestyle="dashed", linewidth=1)
     axes.set(xlim=(0, 1), ylim=(0, 1), title=f"{title}: ECE {binned.error:.3f}")
     axes.tick_params(labelbottom=False)
-    histogram.bar(centres, binned.share, width, color=NEUTRAL, edgecolor="white")
+    histogram.bar(centres, binned.share, width, color=figures.NEUTRAL, edgecolor="white")
     histogram.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", yticks=(0, 1))
 
 
 def plot(panes: dict[str, Bins]) -> Figure:
     """Reliability diagrams (Guo et al. 2017, figure 1) of binned posteriors by their titles."""
-    figure, axes = panels(2, len(panes))
+    figure, axes = figures.panels(2, len(panes))
     figure.set_figheight(4.2)
     axes[0, 0].get_gridspec().set_height_ratios([4, 1])
     for column, (title, binned) in zip(axes.T, panes.items(), strict=True):

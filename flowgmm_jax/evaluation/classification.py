@@ -4,27 +4,17 @@ import numpy as np
 from scipy.special import softmax
 from sklearn import metrics
 
-from flowgmm_jax.evaluation.section import (
-    Picture,
-    Row,
-    Section,
-    Subject,
-    panels,
-    show_images,
-)
+from flowgmm_jax.evaluation import figures
+from flowgmm_jax.evaluation.section import Picture, Row, Section
+from flowgmm_jax.evaluation.subject import Subject
 
 MISTAKES = 24
-
-
-def confusion(y: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
-    """Counts (K, K): rows are the classes of the labels y (N,), columns the predicted ones."""
-    return metrics.confusion_matrix(y, predicted, labels=np.arange(num_classes))
 
 
 def _confusion_picture(counts: np.ndarray) -> Picture:
     num_classes = len(counts)
     side = max(2.2, 0.42 * num_classes)
-    figure, ((axes,),) = panels(1, 1, side, side)
+    figure, ((axes,),) = figures.panels(1, 1, side, side)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if num_classes <= 20:
@@ -62,11 +52,11 @@ def _mistakes_picture(
     worst = wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:MISTAKES]
     columns = min(len(worst), 8)
     rows = -(-len(worst) // columns)
-    figure, grid = panels(rows, columns, 0.95, 1.15)
+    figure, grid = figures.panels(rows, columns, 0.95, 1.15)
     for axes in grid.flat:
         axes.axis("off")
     for axes, i in zip(grid.flat, worst, strict=False):
-        show_images(axes, x[i][None, None].astype(float), levels)
+        figures.show_images(axes, x[i][None, None].astype(float), levels)
         axes.set_title(f"{y[i]} as {predicted[i]}\n{probabilities[i].max():.3f}", fontsize=7, pad=2)
     return Picture(
         "mistakes",
@@ -92,7 +82,7 @@ def evaluate(subject: Subject, joint: np.ndarray) -> Section:
     num_classes, levels = subject.config.data.num_classes, subject.config.data.levels
     probabilities = softmax(joint.astype(np.float64), axis=-1)
     predicted = joint.argmax(-1)
-    counts = confusion(y, predicted, num_classes)
+    counts = metrics.confusion_matrix(y, predicted, labels=np.arange(num_classes))
     of_class = counts.sum(1)
     class_accuracy = [
         float(100 * counts[k, k] / of_class[k]) if of_class[k] else None for k in range(num_classes)

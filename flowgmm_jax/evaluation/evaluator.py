@@ -17,11 +17,13 @@ from flowgmm_jax.evaluation import (
     generation,
     health,
     ood,
+    ood_sets,
     report,
     section,
 )
-from flowgmm_jax.evaluation.section import Row, Section, Subject
+from flowgmm_jax.evaluation.section import Row, Section
 from flowgmm_jax.evaluation.statistics import make_statistics
+from flowgmm_jax.evaluation.subject import Subject
 from flowgmm_jax.json_files import write_json
 
 
@@ -72,7 +74,7 @@ def evaluate_run(
       step: of its checkpoint.
       output: a directory; made where it is missing.
       command: that is running, for the report.
-      ood_names: sets for out-of-domain detection, see ``ood.load``.
+      ood_names: sets for out-of-domain detection, see ``ood_sets.load``.
       other: a second model, whose distances to the decision boundary are compared.
       save_arrays: whether to write latents and samples too, see ``arrays.save``.
 
@@ -85,17 +87,17 @@ def evaluate_run(
     model, levels = subject.model, subject.config.data.levels
     if other is not None:
         boundary.check_comparable(subject, other)
-    outside = ood.load(ood_names, subject)
-    statistics = make_statistics(model, levels)
-    test = statistics(subject.params, subject.dataset.x_test)
+    outside = ood_sets.load(ood_names, subject)
+    measure = make_statistics(model, levels)
+    test = measure(subject.params, subject.dataset.x_test)
     parts: dict[str, Callable[[], Section]] = {
         "classification": lambda: classification.evaluate(subject, test.joint),
-        "calibration": lambda: calibration.evaluate(subject, test, statistics),
+        "calibration": lambda: calibration.evaluate(subject, test, measure),
     }
     if model.log_density:
         parts["density"] = lambda: _density(subject, test.log_density)
         if outside and np.isfinite(test.log_density).mean() > 0.5:
-            parts["out-of-domain"] = lambda: ood.evaluate(subject, test, statistics, outside)
+            parts["out-of-domain"] = lambda: ood.evaluate(subject, test, measure, outside)
     if model.encode and model.decode:
         parts["generation"] = lambda: generation.evaluate(subject)
         if len(subject.split.unlabeled) and subject.config.data.num_classes > 1:

@@ -9,17 +9,10 @@ import numpy as np
 from flax import linen as nn
 
 from flowgmm_jax import density, flows
-from flowgmm_jax.data.base import Info
+from flowgmm_jax.evaluation import figures
 from flowgmm_jax.evaluation.batches import dequantized, map_batches
-from flowgmm_jax.evaluation.section import (
-    OTHER,
-    UNLABELED,
-    Picture,
-    Row,
-    Section,
-    Subject,
-    panels,
-)
+from flowgmm_jax.evaluation.section import Picture, Row, Section
+from flowgmm_jax.evaluation.subject import Subject
 from flowgmm_jax.flows.nets import ScaleAndShift
 from flowgmm_jax.models.build import build_flow
 
@@ -100,9 +93,11 @@ def log_det_error(flow: flows.Bijector, params: Any, x: jax.Array) -> np.ndarray
 def _figure(found: list[Layer], dimension: int) -> Picture:
     names = [layer.name for layer in found]
     position = np.arange(len(found))
-    figure, ((errors, scales, volumes),) = panels(1, 3, 3.6, 1.2 + 0.22 * len(found))
+    figure, ((errors, scales, volumes),) = figures.panels(1, 3, 3.6, 1.2 + 0.22 * len(found))
 
-    for quantile, color in zip((*QUANTILES, 1.0), ("#9ecae1", UNLABELED, "black"), strict=True):
+    for quantile, color in zip(
+        (*QUANTILES, 1.0), ("#9ecae1", figures.UNLABELED, "black"), strict=True
+    ):
         value = [np.quantile(layer.inverse_error, quantile) for layer in found]
         label = "largest" if quantile == 1 else f"{quantile:.0%} quantile"
         # A layer that only moves values has no error at all, which a logarithm cannot show.
@@ -112,15 +107,15 @@ def _figure(found: list[Layer], dimension: int) -> Picture:
     errors.legend(fontsize="x-small")
 
     low, high = np.array([layer.log_scale for layer in found]).T
-    scales.hlines(position, low, high, color=UNLABELED, linewidth=4)
+    scales.hlines(position, low, high, color=figures.UNLABELED, linewidth=4)
     scales.axvline(0, color="black", linewidth=0.5)
     scales.set_xlabel("range of log-scales")
 
     low, middle, high = np.array(
         [np.quantile(layer.log_det, (0, 0.5, 1)) / dimension for layer in found]
     ).T
-    volumes.hlines(position, low, high, color=OTHER, linewidth=4, alpha=0.5)
-    volumes.plot(middle, position, "|", color=OTHER, markersize=9)
+    volumes.hlines(position, low, high, color=figures.OTHER, linewidth=4, alpha=0.5)
+    volumes.plot(middle, position, "|", color=figures.OTHER, markersize=9)
     volumes.set_xlabel("log-determinant per dimension (nats)")
 
     for axes in (errors, scales, volumes):
@@ -148,7 +143,7 @@ def evaluate(subject: Subject) -> Section:
     config = subject.config
     shape, levels = subject.dataset.info.shape, config.data.levels
     dimension = int(np.prod(shape))
-    flow = build_flow(config, Info(tuple(shape), config.data.num_classes, levels))
+    flow = build_flow(config, subject.dataset.info)
     params, model = subject.params, subject.model
     x_test = subject.dataset.x_test
 

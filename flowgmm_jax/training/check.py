@@ -1,6 +1,5 @@
 """What can be said of a config before anything is loaded."""
 
-import jax
 from ml_collections import ConfigDict
 
 from flowgmm_jax.errors import InputError
@@ -57,17 +56,16 @@ def check(config: ConfigDict) -> None:
     parts = config.train.parts
     if parts & (parts - 1):
         raise InputError(f"config.train.parts is {parts}, expected 0 or a power of two")
-    if parts % jax.device_count():
-        raise InputError(
-            f"config.train.parts is {parts}, which {jax.device_count()} devices do not divide "
-            "evenly: expected 0 (one part a device), or another number of devices "
-            "(CUDA_VISIBLE_DEVICES)"
-        )
-    for field in ("train.batch_labeled", "train.batch_unlabeled"):
-        batch = config.train[field.removeprefix("train.")]
-        devices.check_divides(field, batch)
+    devices.check_divides(
+        "train.parts",
+        parts,
+        "0 (one part a device), or another number of devices (CUDA_VISIBLE_DEVICES)",
+    )
+    for field in ("batch_labeled", "batch_unlabeled"):
+        batch = config.train[field]
+        devices.check_divides(f"train.{field}", batch)
         if parts and batch % parts:
             raise InputError(
-                f"config.{field} is {batch}, which config.train.parts = {parts} does not divide "
-                f"evenly: expected a multiple of {parts}"
+                f"config.train.{field} is {batch}, which config.train.parts = {parts} does not "
+                f"divide evenly: expected a multiple of {parts}"
             )

@@ -16,9 +16,9 @@ import orbax.checkpoint as ocp
 
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.training import state_file
+from flowgmm_jax.training.differences import difference
 from flowgmm_jax.training.state_file import Content, Damaged
 from flowgmm_jax.training.step import TrainState
-from flowgmm_jax.training.workdir import difference
 
 KEEP = 2
 FILE = Path("state") / "state.msgpack"  # within the directory of a step

@@ -8,7 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from flowgmm_jax.training import devices
+from flowgmm_jax.training import devices, processes
 from flowgmm_jax.training.checkpoint import Checkpoints, NoCheckpoints
 from flowgmm_jax.training.metrics import Clock, MetricsWriter
 from flowgmm_jax.training.signals import Stopped, StopSignals
@@ -56,7 +56,7 @@ def run_loop(
         return int(devices.unreplicate(state.skipped)) >= most_skipped(train)
 
     def save():
-        with devices.together():
+        with processes.together():
             checkpoints.save(devices.unreplicate(state), sums)
 
     with StopSignals() as signals, _progress(step, train.steps) as bar:
@@ -78,18 +78,18 @@ def run_loop(
             if train.eval_every and is_due(train.eval_every):
                 metrics = evaluate(devices.unreplicate(state.ema_params))
                 writer.write(step, metrics)
-                if devices.is_primary():
+                if processes.is_primary():
                     bar.write(f"step {step:>7}  {writer.seconds():6.0f} s  {_summary(metrics)}")
-            received = devices.share_signal(signals.received, step)
+            received = processes.share_signal(signals.received, step)
             if is_due(train.checkpoint_every) or received:
                 save()
             if received:
                 break
         if is_stuck():
             save()
-        with devices.together():
+        with processes.together():
             checkpoints.wait()
-        received = devices.share_signal(signals.received, step)
+        received = processes.share_signal(signals.received, step)
         if is_stuck():
             raise FloatingPointError(_trouble(devices.unreplicate(state), sums))
         if received:
@@ -118,7 +118,7 @@ def _progress(step: int, steps: int) -> tqdm:
         desc="compiling" if step < steps else "trained",
         unit="step",
         dynamic_ncols=True,
-        disable=not devices.is_primary(),
+        disable=not processes.is_primary(),
         mininterval=0.5 if sys.stderr.isatty() else 15.0,
     )
 

@@ -9,11 +9,13 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from flowgmm_jax.data import datasets
+from flowgmm_jax.data.splits import make_split
 from flowgmm_jax.errors import InputError
+from flowgmm_jax.evaluation.subject import Subject
 from flowgmm_jax.json_files import read_json, to_json
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.build import build
-from flowgmm_jax.training import checkpoint
+from flowgmm_jax.training import checkpoint, inputs
 from flowgmm_jax.training.optimizer import make_optimizer
 from flowgmm_jax.training.step import TrainState, init_state
 
@@ -65,3 +67,37 @@ def load(workdir: str | Path) -> tuple[Model, Any]:
     """
     model, state = load_state(workdir)
     return model, state.ema_params
+
+
+def load_subject(
+    workdir: str | Path, data_dir: str | None = None, split_file: str | None = None
+) -> tuple[Subject, int]:
+    """A trained model with the data of its run, as evaluation takes them, and the step.
+
+    Args:
+      workdir: directory that ``train.py`` wrote.
+      data_dir: where the data are now, if not where they were in training.
+      split_file: likewise, of a run whose labelled split is a file.
+
+    Raises:
+      InputError: when there is no run, or no checkpoint that is sound, or the data are not those
+        that the run was trained on.
+      FileNotFoundError: when the data are not there.
+    """
+    workdir = Path(workdir)
+    config = load_config(workdir)
+    model, state = load_state(workdir)
+    if data_dir is not None:
+        config.data.data_dir = data_dir
+    if split_file is not None and config.data.split_file:
+        config.data.split_file = split_file
+    dataset = datasets.load(config.data)
+    split = make_split(dataset, config.data)
+    if inputs.fingerprint(dataset, split) != config.data.fingerprint:
+        raise InputError(
+            f"{workdir} was trained on other data than those of {config.data.name} "
+            f"{config.data.data_dir}: expected the same examples and labelled split, see "
+            "--data_dir and --split_file"
+        )
+    name = workdir.resolve().name
+    return Subject(name, model, state.ema_params, config, dataset, split), int(state.step)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-from flowgmm_jax.data.sampling import Batch, Pool
+from flowgmm_jax.data.sampling import Batch
 from flowgmm_jax.models.base import Metrics, Model
 
 AXIS = "devices"
@@ -83,11 +83,11 @@ def _pairwise_sum(terms: jax.Array) -> jax.Array:
 def make_train_steps(
     model: Model,
     tx: optax.GradientTransformation,
-    draw: Callable[[Pool, jax.Array, jax.Array, jax.Array], Batch],
+    draw: Callable[[Any, jax.Array, jax.Array, jax.Array], Batch],
     ema_decay: float,
     max_skipped: int,
     parts: int = 0,
-) -> Callable[[TrainState, Pool, jax.Array, jax.Array], tuple[TrainState, Metrics]]:
+) -> Callable[[TrainState, Any, jax.Array, jax.Array], tuple[TrainState, Metrics]]:
     """Several steps in one call, so that the cost of a call is shared between them.
 
     The gradient of a batch is the mean of those of its P equal parts,
@@ -101,14 +101,14 @@ def make_train_steps(
     Args:
       model: what is trained.
       tx: the optimiser.
-      draw: ``(pool, key, step, part) -> Batch``, one part of a step's batch.
+      draw: ``(data, key, step, part) -> Batch``, one part of a step's batch.
       ema_decay: decay of the moving average; less in the first steps, (1 + step) / (10 + step).
       max_skipped: after as many steps in a row whose loss or gradient was not finite, further ones
         do nothing.
       parts: of a batch, a power of two that the devices divide; 0: one a device.
 
     Returns:
-      ``train_steps(state, pool, seed, count)``, to be mapped over the axis ``AXIS``. ``count`` is
+      ``train_steps(state, data, seed, count)``, to be mapped over the axis ``AXIS``. ``count`` is
       traced: one program serves any number of steps. A step whose loss or gradient is not finite
       leaves everything but the step number and the count of such steps as it was. Metrics are sums
       over the other steps; ``finite`` is their number, ``steps`` that of all that were taken.
@@ -125,12 +125,12 @@ def make_train_steps(
             total = jax.lax.psum(total, AXIS)
         return unravel(total / (mine * devices))
 
-    def train_step(state: TrainState, pool: Pool, seed: jax.Array) -> tuple[TrainState, Metrics]:
+    def train_step(state: TrainState, data: Any, seed: jax.Array) -> tuple[TrainState, Metrics]:
         key_data, key_model = run_keys(seed)
         key = jax.random.fold_in(key_model, state.step)
 
         def of_part(part):
-            batch = draw(pool, key_data, state.step, part)
+            batch = draw(data, key_data, state.step, part)
             return jax.value_and_grad(model.loss, has_aux=True)(
                 state.params, batch, key, state.step
             )
@@ -158,8 +158,8 @@ def make_train_steps(
         metrics["finite"], metrics["steps"] = jnp.where(finite, 1.0, 0.0), jnp.ones(())
         return TrainState(state.step + 1, params, ema_params, opt_state, skipped, cause), metrics
 
-    def train_steps(state, pool, seed, count):
-        _, shapes = jax.eval_shape(train_step, state, pool, seed)
+    def train_steps(state, data, seed, count):
+        _, shapes = jax.eval_shape(train_step, state, data, seed)
         totals = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
         end = state.step + count
@@ -170,7 +170,7 @@ def make_train_steps(
 
         def body(carry):
             state, totals = carry
-            state, metrics = train_step(state, pool, seed)
+            state, metrics = train_step(state, data, seed)
             return state, jax.tree.map(jnp.add, totals, metrics)
 
         return jax.lax.while_loop(goes_on, body, (state, totals))

@@ -19,13 +19,14 @@ from flowgmm_jax.evaluation.metrics import make_evaluator
 from flowgmm_jax.json_files import read_json, to_json, write_json
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.build import build
-from flowgmm_jax.training import checkpoint, devices, inputs
+from flowgmm_jax.training import checkpoint, devices, inputs, processes
 from flowgmm_jax.training.check import check
+from flowgmm_jax.training.differences import check_agrees
 from flowgmm_jax.training.loop import most_skipped, run_loop
 from flowgmm_jax.training.metrics import Clock, MetricsWriter
 from flowgmm_jax.training.optimizer import make_optimizer, train_only
 from flowgmm_jax.training.step import TrainState, init_state, make_train_steps
-from flowgmm_jax.training.workdir import check_agrees, claim, lock
+from flowgmm_jax.training.workdir import claim, lock
 
 
 class Result(NamedTuple):
@@ -104,6 +105,20 @@ def prepare(config: ConfigDict) -> Prepared:
     return Prepared(config, model, tx, dataset, split, views, make_state, like)
 
 
+def map_steps(prepared: Prepared, source: inputs.Source) -> Callable:
+    """``make_train_steps`` of a run, with batches from a source, mapped over the devices."""
+    config = prepared.config
+    train_steps = make_train_steps(
+        prepared.model,
+        prepared.tx,
+        source.draw,
+        config.optimizer.ema_decay,
+        most_skipped(config.train),
+        config.train.parts,
+    )
+    return devices.map_train_steps(train_steps)
+
+
 class Start(NamedTuple):
     """Where a run goes on.
 
@@ -150,31 +165,28 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
     """
     started = time.monotonic()
     workdir = Path(workdir)
-    with devices.together():
+    with processes.together():
         prepared = prepare(config)
-    config, model, tx, dataset, split, views, _, like = prepared
-    primary_config = devices.from_primary(to_json(config))
-    with devices.together():
+    config, dataset = prepared.config, prepared.dataset
+    primary_config = processes.from_primary(to_json(config))
+    with processes.together():
         check_agrees(config, primary_config)
     with contextlib.ExitStack() as closing:
         start = Start(None, {}, None)
-        with devices.together():
-            if devices.is_primary():
+        with processes.together():
+            if processes.is_primary():
                 closing.enter_context(lock(workdir))
                 claim(workdir, config)
                 start = _start(workdir, prepared)
-        sums, finished = devices.from_primary((start.sums, start.result))
+        sums, finished = processes.from_primary((start.sums, start.result))
         if finished:
             return Result(**finished)
-        state = devices.broadcast(start.state, like)
+        state = processes.broadcast(start.state, prepared.like)
 
-        source = inputs.source(dataset, split, config, int(state.step), *views)
-        decay, most = config.optimizer.ema_decay, most_skipped(config.train)
-        train_steps = devices.map_train_steps(
-            make_train_steps(model, tx, source.draw, decay, most, config.train.parts)
-        )
-        evaluate = make_evaluator(model, dataset.info.levels)
-        held_out = inputs.held_out(dataset, split)
+        source = inputs.source(dataset, prepared.split, config, int(state.step), *prepared.views)
+        train_steps = map_steps(prepared, source)
+        evaluate = make_evaluator(prepared.model, dataset.info.levels)
+        held_out = inputs.held_out(dataset, prepared.split)
 
         def advance(state, count):
             state, metrics = train_steps(state, source.next_data(count), config.seed, count)
@@ -185,18 +197,18 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
             return {f"{name}_{k}": value for k, value in evaluate(params, *examples).items()}
 
         writer, checkpoints = Clock(started), checkpoint.NoCheckpoints()
-        with devices.together():
-            if devices.is_primary():
+        with processes.together():
+            if processes.is_primary():
                 checkpoints = checkpoint.Checkpoints(workdir, to_json(config))
                 closing.callback(checkpoints.close)
                 writer = MetricsWriter(workdir, int(state.step), started)
                 closing.callback(writer.close)
         state = run_loop(config.train, state, sums, advance, evaluate_held_out, writer, checkpoints)
         seconds = round(writer.seconds(), 1)
-        with devices.together():
+        with processes.together():
             metrics = evaluate(state.ema_params, dataset.x_test, dataset.y_test)
             bits = metrics.get("bits_per_dim")
             result = Result(metrics["accuracy"], bits, int(state.step), seconds)
-            if devices.is_primary():
+            if processes.is_primary():
                 write_json(workdir / "result.json", result._asdict())
         return result

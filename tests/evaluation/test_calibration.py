@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import perturbed
 from matplotlib import pyplot as plt
 from ml_collections import ConfigDict
 from scipy.special import log_softmax, softmax
@@ -24,11 +25,10 @@ from flowgmm_jax.evaluation.calibration import (
     scores,
     tempered,
 )
-from flowgmm_jax.evaluation.section import Subject
 from flowgmm_jax.evaluation.statistics import Statistics
+from flowgmm_jax.evaluation.subject import Subject
 from flowgmm_jax.flows import vector_realnvp
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
-from tests.helpers import perturbed
 
 CLASSES = 3
 

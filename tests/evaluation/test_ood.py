@@ -8,10 +8,10 @@ from ml_collections import ConfigDict
 from flowgmm_jax.data.base import Dataset, Info
 from flowgmm_jax.data.splits import Split
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.evaluation import ood
-from flowgmm_jax.evaluation.ood import Examples, detection
-from flowgmm_jax.evaluation.section import Subject
+from flowgmm_jax.evaluation import ood, ood_scores, ood_sets
+from flowgmm_jax.evaluation.ood_scores import Examples, detection
 from flowgmm_jax.evaluation.statistics import Statistics
+from flowgmm_jax.evaluation.subject import Subject
 
 
 def statistics(log_prior, log_det):
@@ -63,9 +63,9 @@ def test_what_has_no_likelihood_is_outside():
 def test_scores_by_hand():
     training = statistics([-1.0, -3.0], [0.0, 0.0])
     found = statistics([-2.0, 1.0, -5.0], [0.0, 0.0, 1.0])
-    np.testing.assert_allclose(ood.likelihood(found), [2, -1, 4])
-    np.testing.assert_allclose(ood.typicality(found, training), [0, 3, 2])
-    np.testing.assert_allclose(ood.complexity(found, np.array([1.0, 2.0, 3.0])), [1, -3, 1])
+    np.testing.assert_allclose(ood_scores.likelihood(found), [2, -1, 4])
+    np.testing.assert_allclose(ood_scores.typicality(found, training), [0, 3, 2])
+    np.testing.assert_allclose(ood_scores.complexity(found, np.array([1.0, 2.0, 3.0])), [1, -3, 1])
 
 
 def normal_states(size, prior=0.0, det=0.0, seed=0):
@@ -74,7 +74,7 @@ def normal_states(size, prior=0.0, det=0.0, seed=0):
 
 
 def test_the_density_of_states_finds_the_too_likely_and_the_too_unlikely():
-    scores = ood.make_scores(Examples(normal_states(500), None))
+    scores = ood_scores.make_scores(Examples(normal_states(500), None))
     assert set(scores(Examples(normal_states(3), None))) == {
         "likelihood",
         "typicality",
@@ -89,7 +89,7 @@ def test_the_density_of_states_finds_the_too_likely_and_the_too_unlikely():
 
 
 def test_parts_that_cancel_in_the_likelihood_are_found():
-    scores = ood.make_scores(Examples(normal_states(500), None))
+    scores = ood_scores.make_scores(Examples(normal_states(500), None))
     inside, outside = (
         scores(Examples(s, None))
         for s in (normal_states(300, seed=1), normal_states(300, prior=60, det=-2, seed=2))
@@ -101,8 +101,8 @@ def test_parts_that_cancel_in_the_likelihood_are_found():
 def test_states_that_are_not_finite_are_infinitely_odd_and_do_not_spoil_the_fit():
     training = normal_states(200)
     training.log_prior[0] = np.nan
-    score = ood.fit_density_of_states(ood.states(Examples(training, None)))
-    odd = ood.states(Examples(normal_states(3), None))
+    score = ood_scores.fit_density_of_states(ood_scores.states(Examples(training, None)))
+    odd = ood_scores.states(Examples(normal_states(3), None))
     odd[1, 0] = -np.inf
     np.testing.assert_array_equal(np.isinf(score(odd)), [False, True, False])
 
@@ -140,7 +140,7 @@ def vectors():
 def test_synthetic_images(images):
     run = subject(images)
     x = run.dataset.x_test
-    found = ood.load(["noise", "shuffled", "inverted"], run)
+    found = ood_sets.load(["noise", "shuffled", "inverted"], run)
     assert all(a.shape == x.shape and a.dtype == np.uint8 for a in found.values())
     assert found["noise"].max() == LEVELS - 1
     np.testing.assert_array_equal(found["inverted"], LEVELS - 1 - x)
@@ -153,14 +153,14 @@ def test_synthetic_images(images):
 def test_shuffling_keeps_the_colours_of_a_pixel():
     pixels = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(1, 2, 4, 3) // 2
     run = subject(np.concatenate([pixels, pixels]))
-    (found,) = ood.load(["shuffled"], run).values()
+    (found,) = ood_sets.load(["shuffled"], run).values()
     assert set(map(tuple, found.reshape(-1, 3))) == set(map(tuple, pixels.reshape(-1, 3)))
 
 
 def test_synthetic_vectors(vectors):
     run = subject(vectors)
     x = run.dataset.x_test
-    found = ood.load(["noise", "shuffled"], run)
+    found = ood_sets.load(["noise", "shuffled"], run)
     assert (found["noise"] >= x.min(0)).all()
     assert (found["noise"] <= x.max(0)).all()
     np.testing.assert_array_equal(np.sort(found["shuffled"], 0), np.sort(x, 0))
@@ -168,14 +168,14 @@ def test_synthetic_vectors(vectors):
 
 
 def test_sets_by_name(vectors):
-    assert ood.load(["circles"], subject(vectors, name="moons"))["circles"].shape == (1000, 2)
+    assert ood_sets.load(["circles"], subject(vectors, name="moons"))["circles"].shape == (1000, 2)
 
 
 @pytest.mark.parametrize("field", ["x", "x_test"])
 def test_own_files(images, field, tmp_path):
     path = tmp_path / "mine.npz"
     np.savez(path, **{field: images[:5, ..., 0]})
-    found = ood.load([str(path)], subject(images))
+    found = ood_sets.load([str(path)], subject(images))
     np.testing.assert_array_equal(found["mine"], images[:5])
 
 
@@ -196,13 +196,13 @@ def test_a_set_that_does_not_fit_is_one_line(images, name, content, message, tmp
         name = str(tmp_path / name)
         np.savez(name, **content)
     with pytest.raises(InputError, match=message) as error:
-        ood.load([name], subject(images))
+        ood_sets.load([name], subject(images))
     assert "\n" not in str(error.value)
 
 
 def test_vectors_cannot_be_inverted(vectors):
     with pytest.raises(InputError, match="'inverted' is unknown; expected .* noise, shuffled, "):
-        ood.load(["inverted"], subject(vectors))
+        ood_sets.load(["inverted"], subject(vectors))
 
 
 # -------------------------------------------------------------------------------- section
@@ -221,7 +221,7 @@ def close(section):
 
 def test_the_section_says_where_the_likelihood_fails_and_what_repairs_it(images):
     run = subject(images, validation=range(300))
-    sets = {"dark": np.zeros_like(images[:50]), "noise": ood.load(["noise"], run)["noise"]}
+    sets = {"dark": np.zeros_like(images[:50]), "noise": ood_sets.load(["noise"], run)["noise"]}
     sets["dark"][:, 2:5, 2:5] = 1
     section = ood.evaluate(run, brightness(None, run.dataset.x_test), brightness, sets)
     found = section.metrics["ood"]
@@ -260,7 +260,7 @@ def test_vectors_have_no_complexity_and_a_small_validation_set_is_not_fitted_on(
 def test_the_scores_never_see_the_other_sets(images):
     run = subject(images, validation=range(300))
     test = brightness(None, run.dataset.x_test)
-    sets = ood.load(["noise", "inverted"], run)
+    sets = ood_sets.load(["noise", "inverted"], run)
     both = ood.evaluate(run, test, brightness, sets)
     alone = ood.evaluate(run, test, brightness, {"inverted": sets["inverted"]})
     assert both.metrics["ood"]["inverted"] == alone.metrics["ood"]["inverted"]

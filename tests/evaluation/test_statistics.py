@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import perturbed
 
 from flowgmm_jax import gmm
 from flowgmm_jax.evaluation import batches
@@ -14,7 +15,6 @@ from flowgmm_jax.evaluation.statistics import make_statistics
 from flowgmm_jax.flows import vector_realnvp
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
-from tests.helpers import perturbed
 
 CLASSES, DIMENSIONS = 3, 4
 LOSS = Loss("class_conditional", 1.0, 1.0, "likelihood", 0.0, 0, 0.0)

@@ -17,7 +17,7 @@ import pytest
 import tiny
 
 from flowgmm_jax import InputError
-from flowgmm_jax.training import devices, restore
+from flowgmm_jax.training import processes, restore
 
 ROOT = Path(__file__).parents[2]
 FAST_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
@@ -156,7 +156,7 @@ def killed(tmp_path_factory):
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_a_process_is_killed_the_other_says_so_and_ends(killed, victim):
     workdir, code, errors = killed[victim]
-    assert code == devices.LOST, "\n".join(errors[-3:])
+    assert code == processes.LOST, "\n".join(errors[-3:])
     assert re.fullmatch(
         r"error: another process ended after step \d+: start the job again, which goes on from the "
         "last checkpoint",
@@ -225,7 +225,7 @@ def test_what_is_wrong_with_one_process_ends_both_with_one_line(runs, tmp_path, 
 )
 def test_a_wrong_flag_is_named(flags, message):
     with pytest.raises(InputError, match=message):
-        devices.initialize(*flags)
+        processes.initialize(*flags)
 
 
 def test_a_port_that_is_in_use_is_named():
@@ -234,10 +234,10 @@ def test_a_port_that_is_in_use_is_named():
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(InputError, match=f"port {port} cannot be listened on: Address already"):
-            devices.initialize(f"127.0.0.1:{port}", 2, 0)
+            processes.initialize(f"127.0.0.1:{port}", 2, 0)
 
 
-SLURM = dict.fromkeys(devices.SLURM, "0")
+SLURM = dict.fromkeys(processes.SLURM, "0")
 POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
 
 
@@ -256,4 +256,4 @@ POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
     ],
 )
 def test_clusters_are_known_by_their_variables(environment, cluster):
-    assert devices._cluster(environment | {"TPU_SKIP_MDS_QUERY": "1"}) == cluster
+    assert processes._cluster(environment | {"TPU_SKIP_MDS_QUERY": "1"}) == cluster
