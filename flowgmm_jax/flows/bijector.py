@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flowgmm_jax.flows.reversible import from_output
+
 Event = Any
 Params = Any
 
@@ -116,7 +118,7 @@ def chain(*bijectors: Bijector) -> Bijector:
     return Bijector(init, forward, inverse, "chain", parts)
 
 
-def repeat(step: Callable[[jax.Array], Bijector], n: int) -> Bijector:
+def repeat(step: Callable[[jax.Array], Bijector], n: int, reversible: bool = False) -> Bijector:
     """n steps of one structure as a scan over stacked parameters.
 
     The program is traced and compiled once, whatever n is. Steps may differ by data but not by
@@ -126,6 +128,8 @@ def repeat(step: Callable[[jax.Array], Bijector], n: int) -> Bijector:
     Args:
       step: ``(i) -> Bijector``, i an int32 scalar; its events keep their shape and dtype.
       n: number of steps.
+      reversible: backpropagation keeps the latents alone and recomputes the events of the steps
+        from them (``reversible.py``): its memory does not grow with n, but it takes longer.
 
     Returns:
       The bijector ``chain(step(0), ..., step(n - 1))``; every leaf of its params has a leading
@@ -161,9 +165,20 @@ def repeat(step: Callable[[jax.Array], Bijector], n: int) -> Bijector:
     def parts(params):
         return [(indexed, (i, jax.tree.map(lambda leaf, i=i: leaf[i], params))) for i in range(n)]
 
+    def forward(params, x):
+        return scan("forward", params, x, reverse=False)
+
+    if reversible:
+        forward = from_output(
+            forward,
+            lambda i, params_i, x: step(i).forward(params_i, x),
+            lambda i, params_i, z: step(i).inverse(params_i, z),
+            n,
+        )
+
     return Bijector(
         init,
-        forward=lambda params, x: scan("forward", params, x, reverse=False),
+        forward,
         inverse=lambda params, z: scan("inverse", params, z, reverse=True),
         name="repeat",
         parts=parts,

@@ -17,6 +17,7 @@ def image_realnvp(
     alpha: float = 0.05,
     bound: float = 2.0,
     dtype: Any = None,
+    reversible: bool = False,
 ) -> Bijector:
     """Multi-scale RealNVP (Dinh et al. 2017, section 3.6), the poster's image model.
 
@@ -32,11 +33,13 @@ def image_realnvp(
       alpha: contraction of the logit.
       bound: bound on |log_scale| of a coupling.
       dtype: precision of the ResNets' hidden layers.
+      reversible: backpropagation in memory that does not grow with the couplings of a resolution,
+        see ``repeat``.
     """
 
     def couplings(partition: Partition, width: int, n: int) -> Bijector:
         net = partial(ResNet, width=width, blocks=blocks, bound=bound, dtype=dtype)
-        return repeat(lambda i: affine_coupling(net, partition, i % 2), n)
+        return repeat(lambda i: affine_coupling(net, partition, i % 2), n, reversible)
 
     stages = [
         chain(couplings(checkerboard, width, 3), squeeze(), couplings(channel, next_width, 3))
