@@ -16,6 +16,8 @@ def glow(
     alpha: float = 0.05,
     bound: float = 2.0,
     dtype: Any = None,
+    pool: bool = False,
+    reversible: bool = False,
 ) -> Bijector:
     """Glow (https://arxiv.org/abs/1807.03039, figure 2) on a logit of the pixels.
 
@@ -30,11 +32,16 @@ def glow(
       alpha: contraction of the logit.
       bound: bound on |log_scale| of a coupling.
       dtype: precision of the conditioners' hidden layers.
+      pool: whether conditioners see a mean over the whole image.
+      reversible: backpropagation in memory that does not grow with ``steps``, see ``repeat``.
     """
-    net = partial(ConvNet, width=width, bound=bound, dtype=dtype)
+    net = partial(ConvNet, width=width, bound=bound, dtype=dtype, pool=pool)
 
     def step(i):
         return chain(actnorm(), invertible_1x1(), affine_coupling(net, channel, i % 2))
 
-    scales = [chain(*[squeeze()] * squeezes, repeat(step, steps)) for squeezes, steps in stages]
+    scales = [
+        chain(*[squeeze()] * squeezes, repeat(step, steps, reversible))
+        for squeezes, steps in stages
+    ]
     return chain(logit(alpha, levels), multiscale(*scales))

@@ -121,13 +121,15 @@ class ResNet(nn.Module):
 class ConvNet(nn.Module):
     """A small network for Glow: 3x3, 1x1, 3x3 convolutions with layer norm, then the last layer.
 
-    (B, H, W, C) -> two arrays (B, H, W, features).
+    (B, H, W, C) -> two arrays (B, H, W, features). With ``pool``, every position also sees the mean
+    of the hidden layer over the image, through a dense layer.
     """
 
     features: int
     width: int
     bound: float = 2.0
     dtype: Any = None
+    pool: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -135,4 +137,7 @@ class ConvNet(nn.Module):
         h = nn.Dense(self.width, dtype=self.dtype)(_normalised(h, self.dtype))
         h = Conv3x3(self.width, weight_norm=False, dtype=self.dtype)(_normalised(h, self.dtype))
         h = _normalised(h, self.dtype)
+        if self.pool:
+            context = nn.Dense(self.width, dtype=self.dtype)(h.mean((1, 2), keepdims=True))
+            h = _normalised(h + context, self.dtype)
         return ScaleAndShift(self.features, self.bound)(h)

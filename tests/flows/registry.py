@@ -98,6 +98,9 @@ BIJECTORS: dict[str, Entry] = {
     },
     "chain": conditioned(lambda dtype=None: step(1, dtype), IMAGE),
     "repeat": conditioned(repeated_step, IMAGE),
+    "repeat, reversible": conditioned(
+        lambda dtype=None: flows.repeat(partial(step, dtype=dtype), 3, reversible=True), IMAGE
+    ),
     "factor_out": conditioned(
         lambda dtype=None: flows.factor_out(step(0, dtype)), normal(2, 4, 4, 4)
     ),
@@ -119,6 +122,10 @@ BIJECTORS: dict[str, Entry] = {
     ),
     "glow of two scales": conditioned(
         lambda dtype=None: flows.glow(16, ((1, 2), (1, 2)), width=4, dtype=dtype),
+        pixels(8, 4, 4, 1),
+    ),
+    "glow with pooling": conditioned(
+        lambda dtype=None: flows.glow(16, ((1, 2),), width=4, dtype=dtype, pool=True),
         pixels(8, 4, 4, 1),
     ),
 }
