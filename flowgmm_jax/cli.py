@@ -12,6 +12,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from flowgmm_jax.compilation import keep_compiled_programs
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.training import processes
 from flowgmm_jax.training.signals import Stopped
@@ -94,6 +95,7 @@ def run(main: Callable) -> None:
     def guarded(argv):
         logging.set_verbosity(logging.FATAL)  # orbax tells every save at length, its errors twice
         try:
+            keep_compiled_programs()
             if len(argv) > 1:
                 raise InputError(f"{argv[1]!r} is not a flag: expected flags like --workdir=DIR")
             main()

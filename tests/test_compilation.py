@@ -1,0 +1,46 @@
+"""A second start finds the programs that the first compiled."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def train(workdir, **environment):
+    command = [sys.executable, "train.py", "--config=configs/moons.py", f"--workdir={workdir}"]
+    subprocess.run(
+        [*command, "--config.train.steps=2", "--config.flow.hidden=(4,)"],
+        cwd=ROOT,
+        env=os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "true"} | environment,
+        check=True,
+        capture_output=True,
+        timeout=240,
+    )
+    return (workdir / "metrics.jsonl").read_text(), (workdir / "result.json").read_text()
+
+
+def without_times(texts):
+    return [text.split('"seconds"')[0] for text in texts]
+
+
+def programs(directory):
+    return {path.name for path in directory.rglob("*-cache")}
+
+
+def test_a_second_start_compiles_nothing_and_gives_the_same_run(tmp_path):
+    cache = tmp_path / "cache"
+    first = train(tmp_path / "first", XDG_CACHE_HOME=str(cache))
+    kept = programs(cache / "flowgmm_jax")
+    assert kept
+    second = train(tmp_path / "second", XDG_CACHE_HOME=str(cache))
+    assert programs(cache / "flowgmm_jax") == kept
+    assert without_times(first) == without_times(second)
+
+
+def test_the_directory_of_jax_goes_before_ours(tmp_path):
+    own, ours = tmp_path / "own", tmp_path / "ours"
+    train(tmp_path / "run", JAX_COMPILATION_CACHE_DIR=str(own), XDG_CACHE_HOME=str(ours))
+    assert programs(own)
+    assert not ours.exists()
