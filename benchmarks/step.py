@@ -4,45 +4,47 @@
 
 16 couplings, 5.1 M parameters, 32 labelled and 32 unlabelled images a step, two views. The images
 are made up: time does not depend on them. Prints the seconds from process start to the end of the
-first step, the step's time, the FLOPs of its convolutions, the machine's
-matrix-product rate in the same run, and the step's time over the floor, FLOPs / rate.
+first step, with an empty and with a warm cache of compiled programs; the step's time, the FLOPs of
+its convolutions, the machine's matrix-product rate in the same run, and the step's time over the
+floor, FLOPs / rate; and, where torch is installed, the time of the same step in PyTorch
+(torch_step.py). Times are medians of steps that alternate.
 """
 
+import importlib.util
+import statistics
+import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
-START = time.monotonic()
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+from rich.table import Table
 
-from functools import partial  # noqa: E402
-from pathlib import Path  # noqa: E402
-
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
-
-from flowgmm_jax import cli  # noqa: E402
-from flowgmm_jax.data.augment import random_crop, view  # noqa: E402
-from flowgmm_jax.data.sampling import Pool, draw_batch  # noqa: E402
-from flowgmm_jax.models.build import build  # noqa: E402
-from flowgmm_jax.training import devices  # noqa: E402
-from flowgmm_jax.training.optimizer import make_optimizer  # noqa: E402
-from flowgmm_jax.training.step import init_state, make_train_steps  # noqa: E402
+from flowgmm_jax import cli
+from flowgmm_jax.compilation import keep_compiled_programs
+from flowgmm_jax.data.augment import random_crop, view
+from flowgmm_jax.data.sampling import Pool, draw_batch
+from flowgmm_jax.models.build import build
+from flowgmm_jax.training import devices
+from flowgmm_jax.training.optimizer import make_optimizer
+from flowgmm_jax.training.step import init_state, make_train_steps
 
 CONFIG = Path(__file__).parents[1] / "configs" / "mnist_1k_cons.py"
 EXAMPLES = 2000
-STEPS = 3
+STEPS = 4
 SIDE = 2048  # of the square matrices whose product gives the machine's rate
 
 
-def shortest(function, times: int = 5) -> float:
-    """Seconds of the shortest of several calls."""
-    seconds = []
-    for _ in range(times):
-        start = time.monotonic()
-        jax.block_until_ready(function())
-        seconds.append(time.monotonic() - start)
-    return min(seconds)
+def seconds(function: Callable) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
 
 
 def flops_of_step(config) -> float:
@@ -68,9 +70,8 @@ def flops_of_step(config) -> float:
     return forward * (3 * students + config.train.batch_unlabeled)
 
 
-def main() -> None:
-    config = cli.load_config(f"{CONFIG}:published_small")
-    config.data.shape, config.data.num_classes, config.data.levels = (28, 28, 1), 10, 256
+def make_step(config) -> Callable[[], None]:
+    """``step()``, which takes one; the first call compiles."""
     model, tx = build(config), make_optimizer(config)
     rng = np.random.default_rng(0)
     pool = Pool(
@@ -95,27 +96,66 @@ def main() -> None:
         make_train_steps(model, tx, draw, config.optimizer.ema_decay, config.train.max_skipped)
     )
     state, pool = devices.replicate(state), devices.replicate(pool)
-    state, metrics = train_steps(state, pool, 0, 1)
-    jax.block_until_ready(metrics)
-    first = time.monotonic() - START
 
-    start = time.monotonic()
-    state, metrics = train_steps(state, pool, 0, STEPS)
-    jax.block_until_ready(metrics)
-    step = (time.monotonic() - start) / STEPS
+    def step():
+        nonlocal state
+        state, metrics = train_steps(state, pool, 0, 1)
+        jax.block_until_ready(metrics)
 
+    return step
+
+
+def load_config():
+    config = cli.load_config(f"{CONFIG}:published_small")
+    config.data.shape, config.data.num_classes, config.data.levels = (28, 28, 1), 10, 256
+    return config
+
+
+def start(cache: str) -> None:
+    """What a new process does up to the end of its first step."""
+    jax.config.update("jax_compilation_cache_dir", cache)
+    keep_compiled_programs()
+    make_step(load_config())()
+
+
+def main() -> None:
+    if len(sys.argv) == 2:
+        start(sys.argv[1])
+        return
+    with tempfile.TemporaryDirectory() as cache:
+        command = [sys.executable, __file__, cache]
+        cold, warm = (seconds(partial(subprocess.run, command, check=True)) for _ in range(2))
+    table = Table("process start to the end of the first step", f"{cold:.1f} s")
+    table.add_row("the same, compiled programs kept", f"{warm:.1f} s")
+
+    config = load_config()
     a = jax.random.normal(jax.random.key(0), (SIDE, SIDE))
     product = jax.jit(lambda a: a @ a)
-    jax.block_until_ready(product(a))
-    rate = 2 * SIDE**3 / shortest(lambda: product(a))
-    flops = flops_of_step(config)
+    functions = {
+        "step": make_step(config),
+        "product": lambda: jax.block_until_ready(product(a)),
+    }
+    if importlib.util.find_spec("torch"):
+        import torch_step
 
-    table = Table("process start to the end of the first step", f"{first:.1f} s")
+        functions["torch"] = torch_step.make_step()
+    for function in functions.values():
+        function()
+    times = {name: [] for name in functions}
+    for _ in range(STEPS):
+        for name, function in functions.items():
+            times[name].append(seconds(function))
+    median = {name: statistics.median(values) for name, values in times.items()}
+
+    rate, flops, step = 2 * SIDE**3 / median["product"], flops_of_step(config), median["step"]
     table.add_row("one step", f"{step:.2f} s")
     table.add_row("FLOPs of its convolutions", f"{flops / 1e9:.0f} GFLOP")
     table.add_row("matrix products here", f"{rate / 1e9:.0f} GFLOP/s")
     table.add_row("floor", f"{flops / rate:.2f} s")
     table.add_row("step / floor", f"{step * rate / flops:.2f}")
+    if "torch" in median:
+        table.add_row("the step in PyTorch", f"{median['torch']:.2f} s")
+        table.add_row("PyTorch / ours", f"{median['torch'] / step:.2f}")
     table.add_row("device", f"{jax.device_count()} x {jax.devices()[0].device_kind}")
     Console().print(table)
 
