@@ -14,7 +14,9 @@ IMAGE = np.random.default_rng(0).integers(1, 256, size=(7, 6, 2)).astype(np.uint
 TRANSFORMS = {
     "crop": partial(augment.random_crop, pad=2),
     "flip": augment.random_flip,
-    "affine": partial(augment.random_affine, angle=20.0, scale=0.2, shear=0.2),
+    "affine": partial(augment.random_warp, angle=20.0, scale=0.2, shear=0.2),
+    "bend": partial(augment.random_warp, angle=0.0, scale=0.0, shear=0.0, bend=1.0),
+    "cutout": partial(augment.cutout, side=3),
 }
 
 
@@ -56,7 +58,7 @@ def test_a_flip_is_the_image_or_its_mirror_with_even_odds():
 
 
 def test_an_affine_map_of_nothing_is_the_identity():
-    images = draws(partial(augment.random_affine, angle=0.0, scale=0.0, shear=0.0), 4)
+    images = draws(partial(augment.random_warp, angle=0.0, scale=0.0, shear=0.0), 4)
     np.testing.assert_array_equal(images, [IMAGE] * 4)
 
 
@@ -65,14 +67,14 @@ def test_an_affine_map_leaves_the_centre_alone(magnitudes):
     image = np.zeros((7, 7, 1), np.uint8)
     image[3, 3] = 200
     angle, scale, shear = magnitudes
-    images = draws(partial(augment.random_affine, angle=angle, scale=scale, shear=shear), 16, image)
+    images = draws(partial(augment.random_warp, angle=angle, scale=scale, shear=shear), 16, image)
     assert (images[:, 3, 3, 0] == 200).all()
 
 
 def test_a_rotation_moves_a_pixel_along_a_circle_both_ways():
     image = np.zeros((21, 21, 1), np.uint8)
     image[9:12, 18:21] = 240
-    images = draws(partial(augment.random_affine, angle=30.0, scale=0.0, shear=0.0), 200, image)
+    images = draws(partial(augment.random_warp, angle=30.0, scale=0.0, shear=0.0), 200, image)
     rows, columns = np.indices((21, 21)) - 10
     mass = images[..., 0].sum(axis=(1, 2))
     angle = np.degrees(
@@ -86,11 +88,32 @@ def test_a_rotation_moves_a_pixel_along_a_circle_both_ways():
 def test_zooms_in_and_out_are_as_likely():
     image = np.full((9, 9, 1), 100, np.uint8)
     image = np.pad(image, ((10, 10), (10, 10), (0, 0)))
-    areas = draws(
-        partial(augment.random_affine, angle=0.0, scale=0.5, shear=0.0), 400, image
-    ).astype(float).sum(axis=(1, 2, 3)) / (100 * 81)
+    areas = draws(partial(augment.random_warp, angle=0.0, scale=0.5, shear=0.0), 400, image).astype(
+        float
+    ).sum(axis=(1, 2, 3)) / (100 * 81)
     assert areas.min() > 1 / 1.5**2 - 0.1 and areas.max() < 1.5**2 + 0.1
     assert 140 < (areas > 1).sum() < 260
+
+
+def test_a_bend_moves_pixels_by_its_deviation_and_neighbours_alike():
+    """Of a ramp, whose grey levels tell where they come from."""
+    image = np.tile(np.arange(60, 200, 5, dtype=np.uint8)[:, None, None], (1, 28, 1))
+    bend = partial(augment.random_warp, angle=0.0, scale=0.0, shear=0.0, bend=1.0)
+    moved = (draws(bend, 200, image).astype(float) - image)[:, 6:-6, 6:-6, 0] / 5
+    assert 0.6 < moved.std() < 1.2
+    neighbours = np.corrcoef(moved[:, :, 1:].ravel(), moved[:, :, :-1].ravel())[0, 1]
+    assert neighbours > 0.85
+
+
+def test_a_cutout_is_one_square_that_may_hang_over_the_border():
+    side = 3
+    images = draws(partial(augment.cutout, side=side), 400)
+    holes = (images == 0).all(-1)
+    np.testing.assert_array_equal(np.where(holes[..., None], IMAGE, images), [IMAGE] * 400)
+    rows, columns = holes.any(2).sum(1), holes.any(1).sum(1)
+    np.testing.assert_array_equal(holes.sum((1, 2)), rows * columns)
+    assert set(rows) == set(columns) == {2, 3}
+    assert holes.mean(0).min() > 0
 
 
 def test_dequantised_images_lie_in_their_bins():

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 
 View = Callable[[jax.Array, jax.Array], jax.Array]
 
+BENDS = 7  # of the coarse grid of a deformation, along each side
+
 
 def dequantize(key: jax.Array, x: jax.Array) -> jax.Array:
     """Integer grey levels plus uniform noise in [0, 1), float32: a density of the result bounds
@@ -32,10 +34,11 @@ def random_flip(key: jax.Array, image: jax.Array) -> jax.Array:
     return jnp.where(jax.random.bernoulli(key), image[:, ::-1], image)
 
 
-def random_affine(
-    key: jax.Array, image: jax.Array, angle: float, scale: float, shear: float
+def random_warp(
+    key: jax.Array, image: jax.Array, angle: float, scale: float, shear: float, bend: float = 0.0
 ) -> jax.Array:
-    """A small rotation, zoom and shear about the centre, bilinear, rounded to grey levels.
+    """A small rotation, zoom and shear about the centre and a smooth deformation, in one bilinear
+    interpolation, rounded to grey levels.
 
     Args:
       key: a PRNG key.
@@ -43,6 +46,9 @@ def random_affine(
       angle: largest rotation, in degrees.
       scale: largest relative zoom, in or out.
       shear: largest horizontal shear, in pixels a pixel.
+      bend: standard deviation of the deformation, in pixels: normal displacements on a coarse grid
+        with smooth ones between (Simard et al. 2003, "Best practices for convolutional neural
+        networks applied to visual document analysis", section 2).
     """
     height, width, _ = image.shape
     rotation, zoom, slant = jax.random.uniform(key, (3,), minval=-1.0)
@@ -53,7 +59,11 @@ def random_affine(
     centre = jnp.array([(height - 1) / 2, (width - 1) / 2])
     grid = jnp.stack(jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij"))
     offsets = jnp.einsum("ij,jhw->ihw", matrix, grid - centre[:, None, None])
-    rows, columns = offsets + centre[:, None, None]
+    coordinates = offsets + centre[:, None, None]
+    if bend:
+        coarse = jax.random.normal(jax.random.fold_in(key, 1), (2, BENDS, BENDS))
+        coordinates += bend * jax.image.resize(coarse, grid.shape, "cubic")
+    rows, columns = coordinates
 
     def warp(plane):
         return jax.scipy.ndimage.map_coordinates(
@@ -62,6 +72,18 @@ def random_affine(
 
     warped = jax.vmap(warp, in_axes=-1, out_axes=-1)(image)
     return jnp.round(warped).astype(image.dtype)
+
+
+def cutout(key: jax.Array, image: jax.Array, side: int) -> jax.Array:
+    """A square of zeros of ``side`` pixels, centred anywhere, cut off at the border (DeVries &
+    Taylor 2017, https://arxiv.org/abs/1708.04552)."""
+    height, width, _ = image.shape
+    key_row, key_column = jax.random.split(key)
+    top = jax.random.randint(key_row, (), 0, height) - side // 2
+    left = jax.random.randint(key_column, (), 0, width) - side // 2
+    rows, columns = jnp.arange(height)[:, None, None], jnp.arange(width)[None, :, None]
+    inside = (rows >= top) & (rows < top + side) & (columns >= left) & (columns < left + side)
+    return jnp.where(inside, jnp.zeros_like(image), image)
 
 
 def jitter(key: jax.Array, x: jax.Array, scale: float) -> jax.Array:

@@ -29,10 +29,10 @@ def views(config: ConfigDict, info: datasets.Info) -> tuple[augment.View, augmen
     Raises:
       InputError: for a transformation that the examples do not allow.
     """
-    images = bool(config.augment.affine or config.augment.crop or config.augment.flip)
-    if images and len(info.shape) != 3:
+    images = ("affine", "bend", "cutout", "crop", "flip")
+    if any(config.augment[name] for name in images) and len(info.shape) != 3:
         raise InputError(
-            f"config.augment.affine, crop and flip are for images, but examples have shape "
+            f"config.augment.{', '.join(images)} are for images, but examples have shape "
             f"{info.shape}: expected config.augment.jitter alone"
         )
     if any(config.augment.jitter) and len(info.shape) != 1:
@@ -47,10 +47,16 @@ def views(config: ConfigDict, info: datasets.Info) -> tuple[augment.View, augmen
         weak.append(partial(augment.random_crop, pad=config.augment.crop))
     if config.augment.flip:
         weak.append(augment.random_flip)
-    if config.augment.affine:
-        angle, scale, shear = config.augment.affine
-        strong.append(partial(augment.random_affine, angle=angle, scale=scale, shear=shear))
-    return augment.view(strong + weak, info.levels), augment.view(weak, info.levels)
+    if config.augment.affine or config.augment.bend:
+        angle, scale, shear = config.augment.affine or (0.0, 0.0, 0.0)
+        bend = config.augment.bend
+        strong.append(
+            partial(augment.random_warp, angle=angle, scale=scale, shear=shear, bend=bend)
+        )
+    strong += weak
+    if config.augment.cutout:
+        strong.append(partial(augment.cutout, side=config.augment.cutout))
+    return augment.view(strong, info.levels), augment.view(weak, info.levels)
 
 
 def initial_examples(
