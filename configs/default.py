@@ -36,15 +36,19 @@ def get_config() -> ConfigDict:
     config.loss.labeled = "class_conditional"  # or cross_entropy
     config.loss.labeled_weight = 1.0
     config.loss.marginal_weight = 1.0
+    config.loss.marginal_ramp = ()  # (first weight, step it rises from, step it is reached)
     config.loss.consistency = "likelihood"  # or cross_entropy
     config.loss.consistency_weight = 0.0
     config.loss.ramp_steps = 0
     config.loss.confidence = 0.0
 
-    config.augment = ConfigDict()  # crop and flip of both views, affine of the student's alone
+    # Crop and flip of both views; affine, bend and cutout of the student's alone.
+    config.augment = ConfigDict()
     config.augment.crop = 0  # pixels of padding for random crops
     config.augment.flip = False
     config.augment.affine = ()  # largest (angle in degrees, relative zoom, shear)
+    config.augment.bend = 0.0  # pixels, deviation of a smooth deformation
+    config.augment.cutout = 0  # side of a square of zeros
     config.augment.jitter = (0.0, 0.0)  # noise on vectors: deviations of student, teacher
 
     config.optimizer = ConfigDict()

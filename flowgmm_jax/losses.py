@@ -35,3 +35,10 @@ def pseudo_labels(joint: jax.Array) -> tuple[jax.Array, jax.Array]:
 def linear_ramp(step: jax.Array, length: int) -> jax.Array:
     """From 0 at step 0 to 1 at step ``length``, then 1."""
     return jnp.clip(step / length, 0.0, 1.0) if length else jnp.ones(())
+
+
+def geometric_ramp(step: jax.Array, first: float, last: float, begin: int, end: int) -> jax.Array:
+    """From ``first`` up to step ``begin`` to ``last`` from step ``end`` on, both positive, by equal
+    factors in equal times."""
+    progress = jnp.clip((step - begin) / (end - begin), 0.0, 1.0)
+    return first * (last / first) ** progress

@@ -36,6 +36,9 @@ class Loss(NamedTuple):
       consistency_weight: its weight; 0 leaves the teacher view out.
       ramp_steps: steps over which that weight rises linearly from 0.
       confidence: teacher views with a smaller largest posterior are left out; 0 takes all.
+      marginal_ramp: (first, begin, end), where classes are to be learnt before the density: the
+        weight is ``first`` up to step ``begin`` and rises to marginal_weight at step ``end``, by
+        equal factors in equal times. (): it is marginal_weight throughout.
     """
 
     labeled: str
@@ -45,6 +48,7 @@ class Loss(NamedTuple):
     consistency_weight: float
     ramp_steps: int
     confidence: float
+    marginal_ramp: tuple[float, int, int] | tuple[()] = ()
 
 
 def _label_term(kind: str, joint: jax.Array, y: jax.Array, prior: gmm.GMM) -> jax.Array:
@@ -129,7 +133,11 @@ def flowgmm(
         }
         explained = joint if loss.labeled == "cross_entropy" else joint_unlabeled
         if len(explained):
-            terms["marginal"] = loss.marginal_weight * losses.marginal_nll(explained).mean()
+            weight = loss.marginal_weight
+            if loss.marginal_ramp:
+                first, begin, end = loss.marginal_ramp
+                weight = losses.geometric_ramp(step, first, weight, begin, end)
+            terms["marginal"] = weight * losses.marginal_nll(explained).mean()
         metrics = {}
         if loss.consistency_weight and len(joint_unlabeled):
             teacher = class_log_density(jax.lax.stop_gradient(params), batch.x_teacher)

@@ -13,6 +13,8 @@ RANGES = {
     "loss.ramp_steps": (0, None),
     "loss.confidence": (0.0, 1.0),
     "augment.crop": (0, None),
+    "augment.bend": (0.0, None),
+    "augment.cutout": (0, None),
     "optimizer.learning_rate": (0.0, None),
     "optimizer.warmup_steps": (0, None),
     "optimizer.weight_decay": (0.0, None),
@@ -48,6 +50,14 @@ def check(config: ConfigDict) -> None:
             f"config.augment.affine is {tuple(config.augment.affine)}, expected () or three "
             "numbers: angle, zoom, shear"
         )
+    if ramp := config.loss.marginal_ramp:
+        valid = len(ramp) == 3 and ramp[0] > 0 and config.loss.marginal_weight > 0
+        if not (valid and 0 <= ramp[1] < ramp[2]):
+            raise InputError(
+                f"config.loss.marginal_ramp is {tuple(ramp)} to a marginal_weight of "
+                f"{config.loss.marginal_weight}, expected (first weight, begin, end) with positive "
+                "weights and begin < end"
+            )
     if len(config.augment.jitter) != 2 or min(config.augment.jitter) < 0:
         raise InputError(
             f"config.augment.jitter is {tuple(config.augment.jitter)}, expected two numbers of "

@@ -25,7 +25,12 @@ FREE_FIELDS = {
 # Fields in which the processes of one job may differ.
 LOCAL_FIELDS = ("data.data_dir", "data.split_file")
 # What runs did before there was a field for it.
-BEFORE = {"train.parts": 0}
+BEFORE = {
+    "train.parts": 0,
+    "loss.marginal_ramp": [],
+    "augment.bend": 0.0,
+    "augment.cutout": 0,
+}
 _ABSENT = object()
 
 

@@ -219,6 +219,17 @@ def test_the_objective_is_the_weighted_sum_of_its_terms(vector, labeled, consist
     np.testing.assert_allclose(sum(terms), loss, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("step", "weight"), [(0, 0.01), (15, 0.1), (40, 1.0)])
+def test_the_weight_of_the_marginal_rises_along_its_ramp(vector, step, weight):
+    _, params = vector
+    config = vector_config(marginal_weight=1.0)
+    batch = batch_of(config)
+    _, plain = fg.build(config).loss(params, batch, jax.random.key(0), step)
+    config.loss.marginal_ramp = (0.01, 10, 20)
+    _, ramped = fg.build(config).loss(params, batch, jax.random.key(0), step)
+    np.testing.assert_allclose(ramped["loss_marginal"], weight * plain["loss_marginal"], rtol=1e-5)
+
+
 def test_metrics_are_those_of_the_batch(vector):
     model, params = vector
     batch = batch_of(vector_config())
