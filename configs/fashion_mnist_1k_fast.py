@@ -1,0 +1,15 @@
+"""FashionMNIST with 1,000 labels on two CPU cores (not on the poster).
+
+    python train.py --config=configs/fashion_mnist_1k_fast.py --config.data.data_dir=DIR
+
+Clothes are upright: smaller rotations than digits, and mirror images.
+"""
+
+from configs import _fast
+
+
+def get_config():
+    config = _fast.get_config("fashion_mnist", num_labels=1000)
+    config.augment.flip = True
+    config.augment.affine = (10.0, 0.1, 0.1)
+    return config
