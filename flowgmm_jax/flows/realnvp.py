@@ -49,11 +49,15 @@ def image_realnvp(
 
 
 def vector_realnvp(
-    steps: int = 6, hidden: tuple[int, ...] = (512,), bound: float = 2.0, dtype: Any = None
+    steps: int = 6,
+    hidden: tuple[int, ...] = (512,),
+    bound: float = 2.0,
+    dtype: Any = None,
+    reversible: bool = False,
 ) -> Bijector:
     """RealNVP for vectors (B, D), D >= 2: couplings of alternating halves with MLPs.
 
-    An actnorm in front standardises the data.
+    An actnorm in front standardises the data. ``reversible``: see ``repeat``.
     """
     net = partial(MLP, hidden=hidden, bound=bound, dtype=dtype)
-    return chain(actnorm(), repeat(lambda i: affine_coupling(net, half, i % 2), steps))
+    return chain(actnorm(), repeat(lambda i: affine_coupling(net, half, i % 2), steps, reversible))

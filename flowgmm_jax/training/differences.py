@@ -26,6 +26,7 @@ FREE_FIELDS = {
 LOCAL_FIELDS = ("data.data_dir", "data.split_file")
 # What runs did before there was a field for it.
 BEFORE = {
+    "flow.reversible": False,
     "train.parts": 0,
     "loss.marginal_ramp": [],
     "augment.bend": 0.0,

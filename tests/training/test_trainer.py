@@ -89,6 +89,19 @@ def test_the_loss_falls(finished):
     assert losses[-1] < losses[0]
 
 
+def test_a_reversible_flow_trains_alike(tmp_path):
+    rows = []
+    for reversible in (False, True):
+        config = tiny.get_config()
+        config.flow.reversible = reversible
+        config.train.steps = 20
+        config.train.log_every = 10
+        train_and_evaluate(config, tmp_path / str(reversible))
+        rows.append(read_rows(tmp_path / str(reversible)))
+    for ordinary, other in zip(*rows, strict=True):
+        assert other == pytest.approx(ordinary, rel=1e-3, abs=1e-3)
+
+
 def test_a_finished_run_is_left_as_it_is(copy, monkeypatch):
     def refuse(train_steps):
         def steps(*arguments):
