@@ -7,7 +7,8 @@ are made up: time does not depend on them. Prints the seconds from process start
 first step, with an empty and with a warm cache of compiled programs; the step's time, the FLOPs of
 its convolutions, the machine's matrix-product rate in the same run, and the step's time over the
 floor, FLOPs / rate; and, where torch is installed, the time of the same step in PyTorch
-(torch_step.py). Times are medians of steps that alternate.
+(torch_step.py), in a process of its own between two rounds of ours, since its threads go on
+spinning after a step. Times are medians.
 """
 
 import importlib.util
@@ -131,20 +132,21 @@ def main() -> None:
     config = load_config()
     a = jax.random.normal(jax.random.key(0), (SIDE, SIDE))
     product = jax.jit(lambda a: a @ a)
-    functions = {
-        "step": make_step(config),
-        "product": lambda: jax.block_until_ready(product(a)),
-    }
-    if importlib.util.find_spec("torch"):
-        import torch_step
-
-        functions["torch"] = torch_step.make_step()
+    functions = {"step": make_step(config), "product": lambda: jax.block_until_ready(product(a))}
     for function in functions.values():
         function()
     times = {name: [] for name in functions}
-    for _ in range(STEPS):
-        for name, function in functions.items():
-            times[name].append(seconds(function))
+
+    def measure():
+        for _ in range(STEPS):
+            for name, function in functions.items():
+                times[name].append(seconds(function))
+
+    measure()
+    if importlib.util.find_spec("torch"):
+        command = [sys.executable, str(Path(__file__).with_name("torch_step.py")), str(STEPS)]
+        times["torch"] = [float(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)]
+        measure()
     median = {name: statistics.median(values) for name, values in times.items()}
 
     rate, flops, step = 2 * SIDE**3 / median["product"], flops_of_step(config), median["step"]

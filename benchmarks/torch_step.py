@@ -4,8 +4,15 @@ RealNVP on 28x28x1 images with the published small widths (64, 64, 64) and 4 res
 mixture prior, cross-entropy of 32 labelled images, the marginal of all 64 and the consistency term
 of 32 with a teacher's view, Adam. Written as a PyTorch user would: channels-last memory, no custom
 kernels. Needs torch, which the project itself does not.
+
+    python benchmarks/torch_step.py STEPS
+
+prints the median of the steps' seconds.
 """
 
+import statistics
+import sys
+import time
 from itertools import pairwise
 
 import torch
@@ -156,3 +163,18 @@ def make_step(batch_labeled: int = 32, batch_unlabeled: int = 32):
         return loss.item()
 
     return step
+
+
+def main() -> None:
+    step = make_step()
+    step()
+    times = []
+    for _ in range(int(sys.argv[1])):
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    print(statistics.median(times))
+
+
+if __name__ == "__main__":
+    main()

@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
     # Of the conditioners' hidden layers. With bfloat16 the inverse is exact to 0.1 grey levels or
     # so: a last bit of its input that differs can round another way inside of the network.
     config.flow.dtype = "float32"
-    # Backpropagation in memory that does not grow with depth, 1.5 times as long.
+    # Backpropagation in memory that does not grow with depth, up to 1.2 times as long.
     config.flow.reversible = False
 
     config.prior = ConfigDict()
