@@ -2,9 +2,9 @@
 
     python benchmarks/fast.py mnist_1k_fast DIR FIGURE.png mnist_1000_0.npz mnist_1000_1.npz ...
 
-DIR is the data directory, the files are labelled sets. Trains in runs/NAME_SPLIT; runs that are
-finished there are read, those that were disturbed go on. Prints a table of every evaluation on the
-test set, by which nothing is chosen, and draws it.
+DIR is the data directory, the files are labelled sets; mnist_1k_fast:density is a name too. Trains
+in runs/NAME_SPLIT; runs that are finished there are read, those that were disturbed go on. Prints a
+table of every evaluation on the test set, by which nothing is chosen, and draws it.
 """
 
 import json
@@ -29,9 +29,10 @@ POSTER = 99.0
 
 def course(name: str, data_dir: str, split: Path) -> list[dict]:
     """The rows with an evaluation on the test set, of a finished run."""
-    config = cli.load_config(str(CONFIGS / f"{name}.py"))
+    file, _, variant = name.partition(":")
+    config = cli.load_config(f"{CONFIGS / file}.py" + (f":{variant}" if variant else ""))
     config.data.data_dir, config.data.split_file = data_dir, str(split)
-    workdir = Path("runs") / f"{name}_{split.stem}"
+    workdir = Path("runs") / f"{cli.name_of(name)}_{split.stem}"
     train_and_evaluate(config, workdir)
     rows = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
     return [row for row in rows if "test_accuracy" in row]

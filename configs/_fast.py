@@ -28,18 +28,16 @@ def get_config(name: str, num_labels: int) -> ConfigDict:
     config.loss.consistency = "cross_entropy"
     config.loss.consistency_weight = 3.0
     config.loss.confidence = 0.95
-    # Classes first, then the density: 0.002 a nat is about 1 a bit for each dimension.
-    config.loss.marginal_weight = 0.002
-    config.loss.marginal_ramp = (5e-5, 3500, 6500)
+    config.loss.marginal_weight = 5e-5
     config.augment.crop = 2
     config.augment.affine = (20.0, 0.2, 0.2)
     config.augment.bend = 0.7
     config.optimizer.learning_rate = 2e-3
     config.optimizer.warmup_steps = 200
-    config.train.steps = 9000
+    config.train.steps = 6000
     config.train.batch_labeled = 32
     config.train.batch_unlabeled = 96
     config.train.steps_per_call = 5
-    config.train.eval_every = 750
+    config.train.eval_every = 500
     config.train.checkpoint_every = 500
     return config

@@ -2,13 +2,26 @@
 
     python train.py --config=configs/mnist_1k_fast.py --config.data.data_dir=DIR \
         --config.data.split_file=mnist_1000_0.npz
+
+`--config=configs/mnist_1k_fast.py:density` learns classes first and then the density too: fewer
+bits/dim for some tenths of a percent. Measured: results/mnist_1k_fast_cpu.md.
 """
 
 from configs import _fast
+from flowgmm_jax.errors import InputError
+
+VARIANTS = ("accuracy", "density")
 
 
-def get_config():
+def get_config(variant: str = "accuracy"):
+    if variant not in VARIANTS:
+        raise InputError(f"the variant is {variant!r}, expected one of {', '.join(VARIANTS)}")
     config = _fast.get_config("mnist", num_labels=1000)
+    if variant == "density":
+        config.loss.marginal_weight = 0.002  # a nat: about 1 a bit for each dimension
+        config.loss.marginal_ramp = (5e-5, 3500, 6500)
+        config.train.steps = 9000
+        config.train.eval_every = 750
     config.poster.row = "FlowGMM-cons"
     config.poster.accuracy = 99.0
     return config

@@ -16,7 +16,7 @@ def get_config():
     config.prior.radius = 0.0
     config.loss.labeled_weight = 0.0
     config.loss.consistency_weight = 0.0
-    config.loss.marginal_ramp = ()
+    config.loss.marginal_weight = 0.002
     config.augment.crop = 0
     config.augment.affine = ()
     config.augment.bend = 0.0

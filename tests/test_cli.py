@@ -146,8 +146,12 @@ def takes_variant(path):
     return bool(inspect.signature(get_config(path)).parameters)
 
 
+def other_variant(path):
+    return "density" if path.stem.endswith("_fast") else "published"
+
+
 SPECS = [(path, ()) for path in CONFIGS] + [
-    (path, ("published",)) for path in CONFIGS if takes_variant(path)
+    (path, (other_variant(path),)) for path in CONFIGS if takes_variant(path)
 ]
 IDS = [":".join([path.stem, *argument]) for path, argument in SPECS]
 
