@@ -1,6 +1,7 @@
 """The training step, averaged over the parts of a batch and the axis "devices"."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -125,6 +126,7 @@ def make_train_steps(
             total = jax.lax.psum(total, AXIS)
         return unravel(total / (mine * devices))
 
+    @partial(jax.jit, inline=True)  # traced once, for its shapes and for the loop
     def train_step(state: TrainState, data: Any, seed: jax.Array) -> tuple[TrainState, Metrics]:
         key_data, key_model = run_keys(seed)
         key = jax.random.fold_in(key_model, state.step)
