@@ -4,11 +4,11 @@
 
 16 couplings, 5.1 M parameters, 32 labelled and 32 unlabelled images a step, two views. The images
 are made up: time does not depend on them. Prints the seconds from process start to the end of the
-first step, with an empty and with a warm cache of compiled programs; the step's time, the FLOPs of
-its convolutions, the machine's matrix-product rate in the same run, and the step's time over the
-floor, FLOPs / rate; and, where torch is installed, the time of the same step in PyTorch
-(torch_step.py), in a process of its own between two rounds of ours, since its threads go on
-spinning after a step. Times are medians.
+first step (and of the process: its shutdown is in it), with an empty and with a warm cache of
+compiled programs; the step's time, the FLOPs of its convolutions, the machine's matrix-product rate
+in the same run, and the step's time over the floor, FLOPs / rate; and, where torch is installed,
+the time of the same step in PyTorch (torch_step.py), in a process of its own between two rounds of
+ours, since its threads go on spinning after a step. Times are medians.
 """
 
 import importlib.util

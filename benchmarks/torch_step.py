@@ -2,7 +2,8 @@
 
 RealNVP on 28x28x1 images with the published small widths (64, 64, 64) and 4 residual blocks, the
 mixture prior, cross-entropy of 32 labelled images, the marginal of all 64 and the consistency term
-of 32 with a teacher's view, Adam. Written as a PyTorch user would: channels-last memory, no custom
+of 32 with a teacher's view, Adam. Less than ours does: no views or noise are drawn, and there is no
+moving average. Written as a PyTorch user would: channels-last memory, no custom
 kernels. Needs torch, which the project itself does not.
 
     python benchmarks/torch_step.py STEPS

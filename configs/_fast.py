@@ -1,4 +1,4 @@
-"""MNIST-sized images on two CPU cores within the hour; not an experiment itself.
+"""MNIST-sized images on two CPU cores in half an hour; not an experiment itself.
 
 docs/experiments.md has the trials, on held-out training images, that these settings come from.
 """
@@ -20,9 +20,8 @@ def get_config(name: str, num_labels: int) -> ConfigDict:
     # Pixels are mostly 0 or 255. A wide logit spreads the noise within these two grey levels over
     # a unit of latent space from the start; with 0.05 the flow has to learn to.
     config.flow.alpha = 0.001
-    # Means 7.9 standard deviations apart in 784 dimensions: the mixture itself, if the latents come
-    # Means 7.9 standard deviations apart: where latents follow the mixture, it takes one class for
-    # another once in 27,000.
+    # Means 7.9 standard deviations apart: where latents follow the mixture, it takes one of two
+    # classes for the other once in 27,000.
     config.prior.radius = 0.2
     config.loss.labeled = "cross_entropy"
     config.loss.consistency = "cross_entropy"

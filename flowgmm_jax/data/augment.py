@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 View = Callable[[jax.Array, jax.Array], jax.Array]
 
-BENDS = 7  # of the coarse grid of a deformation, along each side
+GRID = 7  # points of the coarse grid of a deformation, along each side
 
 
 def dequantize(key: jax.Array, x: jax.Array) -> jax.Array:
@@ -46,8 +46,9 @@ def random_warp(
       angle: largest rotation, in degrees.
       scale: largest relative zoom, in or out.
       shear: largest horizontal shear, in pixels a pixel.
-      bend: standard deviation of the deformation, in pixels: normal displacements on a coarse grid
-        with smooth ones between (Simard et al. 2003, "Best practices for convolutional neural
+      bend: standard deviation, in pixels, of normal displacements on a coarse grid, with cubic
+        interpolation between (0.8 of it on average); smooth for images much larger than the grid.
+        (Simard et al. 2003, "Best practices for convolutional neural
         networks applied to visual document analysis", section 2).
     """
     height, width, _ = image.shape
@@ -61,7 +62,8 @@ def random_warp(
     offsets = jnp.einsum("ij,jhw->ihw", matrix, grid - centre[:, None, None])
     coordinates = offsets + centre[:, None, None]
     if bend:
-        coarse = jax.random.normal(jax.random.fold_in(key, 1), (2, BENDS, BENDS))
+        # A key of its own, so that the other draws are those of a warp without a bend.
+        coarse = jax.random.normal(jax.random.fold_in(key, 1), (2, GRID, GRID))
         coordinates += bend * jax.image.resize(coarse, grid.shape, "cubic")
     rows, columns = coordinates
 

@@ -31,18 +31,19 @@ def from_output(scan: Callable, forward: Step, inverse: Step, n: int) -> Callabl
       n: number of steps.
 
     Returns:
-      The same function. It has reverse-mode derivatives alone: neither jvp nor hessian.
+      The same function, for params and events of floating arrays and steps that close over nothing
+      that is differentiated. It has no forward-mode derivative (jvp, jacfwd).
     """
 
     @jax.custom_vjp
-    def apply(params, x):
+    def reversible_scan(params, x):
         return scan(params, x)
 
-    def apply_forward(params, x):
+    def scan_forward(params, x):
         z, log_det = scan(params, x)
         return (z, log_det), (params, z)
 
-    def apply_backward(residuals, cotangents):
+    def scan_backward(residuals, cotangents):
         params, z = residuals
         z_bar, log_det_bar = cotangents  # log-determinants add up: each step has the same cotangent
 
@@ -58,5 +59,5 @@ def from_output(scan: Callable, forward: Step, inverse: Step, n: int) -> Callabl
         )
         return params_bar, x_bar
 
-    apply.defvjp(apply_forward, apply_backward)
-    return apply
+    reversible_scan.defvjp(scan_forward, scan_backward)
+    return reversible_scan
