@@ -98,7 +98,7 @@ BIJECTORS: dict[str, Entry] = {
     },
     "chain": conditioned(lambda dtype=None: step(1, dtype), IMAGE),
     "repeat": conditioned(repeated_step, IMAGE),
-    "repeat, reversible": conditioned(
+    "repeat reversible": conditioned(
         lambda dtype=None: flows.repeat(partial(step, dtype=dtype), 3, reversible=True), IMAGE
     ),
     "factor_out": conditioned(
