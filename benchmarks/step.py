@@ -1,21 +1,19 @@
-"""The training step of the published small MNIST network: start-up, FLOPs, and the floor.
+"""The training step of the published small MNIST network: its time, FLOPs, and the floor.
 
     python benchmarks/step.py
 
 16 couplings, 5.1 M parameters, 32 labelled and 32 unlabelled images a step, two views. The images
-are made up: time does not depend on them. Prints the seconds from process start to the end of the
-first step (and of the process: its shutdown is in it), with an empty and with a warm cache of
-compiled programs; the step's time, the FLOPs of its convolutions, the machine's matrix-product rate
-in the same run, and the step's time over the floor, FLOPs / rate; and, where torch is installed,
-the time of the same step in PyTorch (torch_step.py), in a process of its own between two rounds of
-ours, since its threads go on spinning after a step. Times are medians.
+are made up: time does not depend on them. Prints the step's time, the FLOPs of its convolutions,
+the machine's matrix-product rate in the same run, and the step's time over the floor, FLOPs / rate;
+and, where torch is installed, the time of the same step in PyTorch (torch_step.py), in a process of
+its own between two rounds of ours, since its threads go on spinning after a step. Times are
+medians.
 """
 
 import importlib.util
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +26,6 @@ from rich.console import Console
 from rich.table import Table
 
 from flowgmm_jax import cli
-from flowgmm_jax.compilation import keep_compiled_programs
 from flowgmm_jax.data.augment import random_crop, view
 from flowgmm_jax.data.sampling import Pool, draw_batch
 from flowgmm_jax.models.build import build
@@ -106,30 +103,9 @@ def make_step(config) -> Callable[[], None]:
     return step
 
 
-def load_config():
+def main() -> None:
     config = cli.load_config(f"{CONFIG}:published_small")
     config.data.shape, config.data.num_classes, config.data.levels = (28, 28, 1), 10, 256
-    return config
-
-
-def start(cache: str) -> None:
-    """What a new process does up to the end of its first step."""
-    jax.config.update("jax_compilation_cache_dir", cache)
-    keep_compiled_programs()
-    make_step(load_config())()
-
-
-def main() -> None:
-    if len(sys.argv) == 2:
-        start(sys.argv[1])
-        return
-    with tempfile.TemporaryDirectory() as cache:
-        command = [sys.executable, __file__, cache]
-        cold, warm = (seconds(partial(subprocess.run, command, check=True)) for _ in range(2))
-    table = Table("process start to the end of the first step", f"{cold:.1f} s")
-    table.add_row("the same, compiled programs kept", f"{warm:.1f} s")
-
-    config = load_config()
     a = jax.random.normal(jax.random.key(0), (SIDE, SIDE))
     product = jax.jit(lambda a: a @ a)
     functions = {"step": make_step(config), "product": lambda: jax.block_until_ready(product(a))}
@@ -150,7 +126,7 @@ def main() -> None:
     median = {name: statistics.median(values) for name, values in times.items()}
 
     rate, flops, step = 2 * SIDE**3 / median["product"], flops_of_step(config), median["step"]
-    table.add_row("one step", f"{step:.2f} s")
+    table = Table("one step", f"{step:.2f} s")
     table.add_row("FLOPs of its convolutions", f"{flops / 1e9:.0f} GFLOP")
     table.add_row("matrix products here", f"{rate / 1e9:.0f} GFLOP/s")
     table.add_row("floor", f"{flops / rate:.2f} s")

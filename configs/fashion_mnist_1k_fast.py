@@ -9,7 +9,8 @@ from configs import _fast
 
 
 def get_config():
-    config = _fast.get_config("fashion_mnist", num_labels=1000)
+    config = _fast.get_config(num_labels=1000)
+    config.data.name = "fashion_mnist"
     config.augment.flip = True
     config.augment.affine = (10.0, 0.1, 0.1)
     return config

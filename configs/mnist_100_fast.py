@@ -8,4 +8,4 @@ from configs import _fast
 
 
 def get_config():
-    return _fast.get_config("mnist", num_labels=100)
+    return _fast.get_config(num_labels=100)

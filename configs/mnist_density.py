@@ -10,7 +10,7 @@ from configs import _fast
 
 
 def get_config():
-    config = _fast.get_config("mnist", num_labels=-1)
+    config = _fast.get_config(num_labels=-1)
     config.flow.stages = ((2, 12),)
     config.flow.alpha = 1e-6
     config.prior.radius = 0.0

@@ -40,5 +40,5 @@ def linear_ramp(step: jax.Array, length: int) -> jax.Array:
 def geometric_ramp(step: jax.Array, first: float, last: float, begin: int, end: int) -> jax.Array:
     """From ``first`` up to step ``begin`` to ``last`` from step ``end`` on, both positive, by equal
     factors in equal times."""
-    progress = jnp.clip((step - begin) / (end - begin), 0.0, 1.0)
-    return first * (last / first) ** progress
+    schedule = optax.exponential_decay(first, end - begin, last / first, begin, end_value=last)
+    return schedule(step)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 View = Callable[[jax.Array, jax.Array], jax.Array]
 
-GRID = 7  # points of the coarse grid of a deformation, along each side
+BEND_POINTS = 7  # of the coarse grid of a deformation, along each side
 
 
 def dequantize(key: jax.Array, x: jax.Array) -> jax.Array:
@@ -47,9 +47,9 @@ def random_warp(
       scale: largest relative zoom, in or out.
       shear: largest horizontal shear, in pixels a pixel.
       bend: standard deviation, in pixels, of normal displacements on a coarse grid, with cubic
-        interpolation between (0.8 of it on average); smooth for images much larger than the grid.
-        (Simard et al. 2003, "Best practices for convolutional neural
-        networks applied to visual document analysis", section 2).
+        interpolation between (0.8 of it on average); smooth for images much larger than the grid
+        (Simard et al. 2003, "Best practices for convolutional neural networks applied to visual
+        document analysis", section 2).
     """
     height, width, _ = image.shape
     rotation, zoom, slant = jax.random.uniform(key, (3,), minval=-1.0)
@@ -63,7 +63,7 @@ def random_warp(
     coordinates = offsets + centre[:, None, None]
     if bend:
         # A key of its own, so that the other draws are those of a warp without a bend.
-        coarse = jax.random.normal(jax.random.fold_in(key, 1), (2, GRID, GRID))
+        coarse = jax.random.normal(jax.random.fold_in(key, 1), (2, BEND_POINTS, BEND_POINTS))
         coordinates += bend * jax.image.resize(coarse, grid.shape, "cubic")
     rows, columns = coordinates
 

@@ -1,10 +1,10 @@
-"""Few labels on a CPU: a config on several labelled sets, accuracy and bits/dim against minutes.
+"""A config on several labelled sets: accuracy and bits/dim against minutes.
 
-    python benchmarks/fast.py mnist_1k_fast DIR FIGURE.png mnist_1000_0.npz mnist_1000_1.npz ...
+    python benchmarks/labelled_sets.py mnist_1k_fast DIR FIGURE.png SPLIT.npz ...
 
-DIR is the data directory, the files are labelled sets; mnist_1k_fast:density is a name too. Trains
-in runs/NAME_SPLIT; runs that are finished there are read, those that were disturbed go on. Prints a
-table of every evaluation on the test set, by which nothing is chosen, and draws it.
+DIR is the data directory, a SPLIT the file of a labelled set; mnist_1k_fast:density is a name too.
+Trains in runs/NAME_SPLIT; runs that are finished there are read, those that were disturbed go on.
+Prints a table of every evaluation on the test set, by which nothing is chosen, and draws it.
 """
 
 import json
@@ -12,16 +12,12 @@ import statistics
 import sys
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
 from flowgmm_jax import cli
+from flowgmm_jax.evaluation import figures
 from flowgmm_jax.training.trainer import train_and_evaluate
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -51,7 +47,7 @@ def spread(values: list[float], digits: int) -> str:
 
 
 def draw(courses: dict[str, list[dict]], poster: float, path: str) -> None:
-    figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    figure, (panels,) = figures.panels(1, 2, width=4.5)
     for split, rows in courses.items():
         minutes = [row["seconds"] / 60 for row in rows]
         for axes, key in zip(panels, ("test_accuracy", "test_bits_per_dim"), strict=True):
