@@ -6,6 +6,7 @@ and never yields inf. ``dtype`` is the precision of the hidden layers; the outpu
 the precision of the parameters.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,6 +14,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from flowgmm_jax.flows.conv import same_convolution
+
+# For a method: backpropagation keeps the results of convolutions and matrix products, and computes
+# norms and rectifiers again. A scan copies what is kept into arrays over its steps, and on the CPU
+# that takes longer than to compute it again. (prevent_cse is for code outside of a scan.)
+_keep_products = partial(nn.remat, prevent_cse=False, policy=jax.checkpoint_policies.dots_saveable)
 
 
 class ScaleAndShift(nn.Module):
@@ -79,6 +85,7 @@ class _ResidualBlock(nn.Module):
     width: int
     dtype: Any = None
 
+    @_keep_products
     @nn.compact
     def __call__(self, carry: tuple[jax.Array, jax.Array], _) -> tuple[tuple, None]:
         h, skip = carry
@@ -131,6 +138,7 @@ class ConvNet(nn.Module):
     dtype: Any = None
     pool: bool = False
 
+    @_keep_products
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         h = Conv3x3(self.width, weight_norm=False, dtype=self.dtype)(x)

@@ -127,3 +127,16 @@ def test_a_flow_on_cifar_sized_images_keeps_every_dimension():
         return density.flatten(flow.forward(flow.init(key, x), x)[0])
 
     assert jax.eval_shape(flatten, jax.random.key(0), x).shape == (2, 3072)
+
+
+@pytest.mark.parametrize(("net", "convolutions"), [("resnet", 3), ("convnet", 2)])
+def test_backpropagation_repeats_no_convolution(net, convolutions):
+    module, x = NETS[net](2), normal(2, 3, 3, 2)
+    params = module.init(jax.random.key(0), x)
+
+    def scalar(params, x):
+        return sum(jnp.sum(jnp.sin(a)) for a in module.apply(params, x))
+
+    program = str(jax.make_jaxpr(jax.grad(scalar, argnums=(0, 1)))(params, x))
+    # One forward and two for the gradients of each.
+    assert program.count("conv_general_dilated[") == 3 * convolutions
