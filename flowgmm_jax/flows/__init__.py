@@ -3,17 +3,20 @@
 from flowgmm_jax.flows.bijector import (
     Bijector,
     chain,
+    condition,
     factor_out,
     layers,
     multiscale,
     repeat,
     stateless,
 )
-from flowgmm_jax.flows.coupling import affine_coupling, channel, checkerboard, half
+from flowgmm_jax.flows.coupling import affine_coupling, channel, channel_given, checkerboard, half
+from flowgmm_jax.flows.equalize import equalized_logit
 from flowgmm_jax.flows.glow import glow
 from flowgmm_jax.flows.nets import MLP, ConvNet, ResNet
-from flowgmm_jax.flows.ops import actnorm, invertible_1x1, logit, squeeze
+from flowgmm_jax.flows.ops import actnorm, haar, invertible_1x1, logit, squeeze
 from flowgmm_jax.flows.realnvp import image_realnvp, vector_realnvp
+from flowgmm_jax.flows.wavelet import wavelet_glow
 
 __all__ = [
     "MLP",
@@ -24,9 +27,13 @@ __all__ = [
     "affine_coupling",
     "chain",
     "channel",
+    "channel_given",
     "checkerboard",
+    "condition",
+    "equalized_logit",
     "factor_out",
     "glow",
+    "haar",
     "half",
     "image_realnvp",
     "invertible_1x1",
@@ -37,4 +44,5 @@ __all__ = [
     "squeeze",
     "stateless",
     "vector_realnvp",
+    "wavelet_glow",
 ]

@@ -237,6 +237,50 @@ def factor_out(rest: Bijector) -> Bijector:
     )
 
 
+def condition(groups: int, first: Bijector, rest: Callable[[jax.Array], Bijector]) -> Bijector:
+    """Of equal groups of channels, the first, c, goes through ``first``, the others, r, through a
+    map that c chooses:
+
+        z = (f(c), g_c(r)),    log |det dz/d(c, r)| = log |det df/dc| + log |det dg_c/dr|,
+
+    so that p(x) = p(c) p(r | c). What depends on the latents of c alone neither computes nor trains
+    g.
+
+    Args:
+      groups: into how many the channels are divided, 2 or more.
+      first: f.
+      rest: ``(c) -> Bijector``, g_c, whose parameters do not depend on c. It closes over c: no
+        ``repeat`` in it can be ``reversible``.
+
+    Raises:
+      ValueError: where an event's channels cannot be so divided.
+    """
+
+    def split(x):
+        if x.shape[-1] % groups:
+            raise ValueError(f"condition divides channels by {groups}, found {x.shape[-1]}")
+        channels = x.shape[-1] // groups
+        return x[..., :channels], x[..., channels:]
+
+    def init(key, x):
+        key_first, key_rest = jax.random.split(key)
+        c, r = split(x)
+        return first.init(key_first, c), rest(c).init(key_rest, r)
+
+    def forward(params, x):
+        c, r = split(x)
+        z_first, log_det_first = first.forward(params[0], c)
+        z_rest, log_det_rest = rest(c).forward(params[1], r)
+        return (z_first, z_rest), log_det_first + log_det_rest
+
+    def inverse(params, zs):
+        c, log_det_first = first.inverse(params[0], zs[0])
+        r, log_det_rest = rest(c).inverse(params[1], zs[1])
+        return jnp.concatenate([c, r], axis=-1), log_det_first + log_det_rest
+
+    return Bijector(init, forward, inverse, "condition")
+
+
 def multiscale(*stages: Bijector) -> Bijector:
     """Stages with half of the channels factored out between them, as RealNVP figure 4(b) draws."""
     *first, last = stages

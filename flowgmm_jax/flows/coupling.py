@@ -86,6 +86,19 @@ half = _masked(_half_mask)
 channel = Partition(_split_channels, _merge_channels, only_changed=lambda a, parity: a)
 
 
+def channel_given(context: jax.Array) -> Partition:
+    """``channel``, with a context (B, H, W, C') or (B, C') that is kept, and seen, besides."""
+
+    def split(x, parity):
+        kept, changed = channel.split(x, parity)
+        return jnp.concatenate([context, kept], axis=-1), changed
+
+    def merge(kept, changed, parity):
+        return channel.merge(kept[..., context.shape[-1] :], changed, parity)
+
+    return channel._replace(split=split, merge=merge)
+
+
 def affine_coupling(
     net: Callable[[int], nn.Module], partition: Partition, parity: int | jax.Array = 0
 ) -> Bijector:
@@ -93,30 +106,31 @@ def affine_coupling(
 
     Args:
       net: ``(features) -> module``; the module maps the kept part to ``(log_scale, shift)``, each
-        shaped like it with ``features`` channels, with a bounded log_scale (see ``nets``).
-      partition: ``checkerboard``, ``channel`` or ``half``.
+        shaped like the changed part, which has ``features`` channels, with a bounded log_scale (see
+        ``nets``).
+      partition: ``checkerboard``, ``channel``, ``channel_given(context)`` or ``half``.
       parity: 0 or 1, which part is kept; may be traced.
     """
 
     def init(key, x):
-        kept, _ = partition.split(x, parity)
-        return net(kept.shape[-1]).init(key, kept)["params"]
+        kept, changed = partition.split(x, parity)
+        return net(changed.shape[-1]).init(key, kept)["params"]
 
-    def scale_and_shift(params, kept):
+    def scale_and_shift(params, kept, features):
         seen = jnp.clip(kept, -LARGEST_INPUT, LARGEST_INPUT)
-        log_scale, shift = net(kept.shape[-1]).apply({"params": params}, seen)
+        log_scale, shift = net(features).apply({"params": params}, seen)
         # A net may compute in bfloat16; the event and its log-determinant keep their precision.
         return (partition.only_changed(a.astype(kept.dtype), parity) for a in (log_scale, shift))
 
     def forward(params, x):
         kept, changed = partition.split(x, parity)
-        log_scale, shift = scale_and_shift(params, kept)
+        log_scale, shift = scale_and_shift(params, kept, changed.shape[-1])
         z = partition.merge(kept, changed * jnp.exp(log_scale) + shift, parity)
         return z, sum_event(log_scale)
 
     def inverse(params, z):
         kept, changed = partition.split(z, parity)
-        log_scale, shift = scale_and_shift(params, kept)
+        log_scale, shift = scale_and_shift(params, kept, changed.shape[-1])
         x = partition.merge(kept, (changed - shift) * jnp.exp(-log_scale), parity)
         return x, -sum_event(log_scale)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from flowgmm_jax.flows.bijector import Bijector, chain, multiscale, repeat
 from flowgmm_jax.flows.coupling import affine_coupling, channel
+from flowgmm_jax.flows.equalize import equalized_logit
 from flowgmm_jax.flows.nets import ConvNet
 from flowgmm_jax.flows.ops import actnorm, invertible_1x1, logit, squeeze
 
@@ -17,6 +18,8 @@ def glow(
     bound: float = 2.0,
     dtype: Any = None,
     pool: bool = False,
+    edges: tuple[int, ...] = (),
+    spreads: tuple[float, ...] = (1.0,),
     reversible: bool = False,
 ) -> Bijector:
     """Glow (https://arxiv.org/abs/1807.03039, figure 2) on a logit of the pixels.
@@ -33,6 +36,9 @@ def glow(
       bound: bound on |log_scale| of a coupling.
       dtype: precision of the conditioners' hidden layers.
       pool: whether conditioners see a mean over the whole image.
+      edges: where not (), the logit is one that is fitted to the grey levels: see
+        ``equalized_logit``.
+      spreads: of its pieces.
       reversible: backpropagation in memory that does not grow with ``steps``, see ``repeat``.
     """
     net = partial(ConvNet, width=width, bound=bound, dtype=dtype, pool=pool)
@@ -44,4 +50,5 @@ def glow(
         chain(*[squeeze()] * squeezes, repeat(step, steps, reversible))
         for squeezes, steps in stages
     ]
-    return chain(logit(alpha, levels), multiscale(*scales))
+    first = equalized_logit(alpha, levels, edges, spreads) if edges else logit(alpha, levels)
+    return chain(first, multiscale(*scales))

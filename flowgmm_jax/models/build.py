@@ -14,7 +14,11 @@ from flowgmm_jax.flows.bijector import Bijector
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
 
-IMAGE_FLOWS = {"image_realnvp": flows.image_realnvp, "glow": flows.glow}
+IMAGE_FLOWS = {
+    "image_realnvp": flows.image_realnvp,
+    "glow": flows.glow,
+    "wavelet_glow": flows.wavelet_glow,
+}
 VECTOR_FLOWS = {"vector_realnvp": flows.vector_realnvp}
 
 

@@ -55,16 +55,20 @@ def coupling(net, partition, parity, event):
     return conditioned(constructor, event)
 
 
-def step(i, dtype=None):
+def step(i, dtype=None, partition=flows.channel):
     return flows.chain(
         flows.actnorm(),
         flows.invertible_1x1(),
-        flows.affine_coupling(partial(NETS["convnet"], dtype=dtype), flows.channel, i % 2),
+        flows.affine_coupling(partial(NETS["convnet"], dtype=dtype), partition, i % 2),
     )
 
 
 def repeated_step(dtype=None):
     return flows.repeat(partial(step, dtype=dtype), 3)
+
+
+def conditioned_step(dtype=None):
+    return flows.condition(5, flows.actnorm(), lambda c: step(1, dtype, flows.channel_given(c)))
 
 
 def two_scales(dtype=None):
@@ -82,6 +86,11 @@ BIJECTORS: dict[str, Entry] = {
     "invertible_1x1 of images": plain(flows.invertible_1x1(), ODD_IMAGE),
     "invertible_1x1 of vectors": plain(flows.invertible_1x1(), normal(4, 3)),
     "logit": plain(flows.logit(0.05, 16), pixels(2, 3, 3, 1)),
+    "equalized_logit of one piece": plain(flows.equalized_logit(0.05, 16), pixels(2, 3, 3, 1)),
+    "equalized_logit of three pieces": plain(
+        flows.equalized_logit(1e-4, 16, (3, 12), (0.2, 1.0, 0.5)), pixels(2, 3, 3, 1)
+    ),
+    "haar": plain(flows.haar(), IMAGE),
     "squeeze": plain(flows.squeeze(), IMAGE),
     "stateless": plain(sinh, normal(4, 3)),
     **{
@@ -104,6 +113,7 @@ BIJECTORS: dict[str, Entry] = {
     "factor_out": conditioned(
         lambda dtype=None: flows.factor_out(step(0, dtype)), normal(2, 4, 4, 4)
     ),
+    "condition": conditioned(conditioned_step, normal(2, 4, 4, 5)),
     "multiscale": conditioned(two_scales, normal(4, 4, 4, 4)),
     "image_realnvp": conditioned(
         lambda dtype=None: flows.image_realnvp(16, (4,), 1, dtype=dtype), pixels(2, 4, 4, 1)
@@ -128,10 +138,19 @@ BIJECTORS: dict[str, Entry] = {
         lambda dtype=None: flows.glow(16, ((1, 2),), width=4, dtype=dtype, pool=True),
         pixels(8, 4, 4, 1),
     ),
+    "glow with edges": conditioned(
+        lambda dtype=None: flows.glow(
+            16, ((1, 2),), width=4, dtype=dtype, edges=(4,), spreads=(0.5, 1.0)
+        ),
+        pixels(8, 4, 4, 1),
+    ),
+    "wavelet_glow": conditioned(
+        lambda dtype=None: flows.wavelet_glow(16, 2, 2, width=4, dtype=dtype), pixels(8, 4, 4, 1)
+    ),
 }
 # Public names that construct no bijector.
 NOT_BIJECTORS = {
     *("Bijector", "layers"),
     *("MLP", "ConvNet", "ResNet"),
-    *("checkerboard", "channel", "half"),
+    *("checkerboard", "channel", "channel_given", "half"),
 }

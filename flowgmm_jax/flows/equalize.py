@@ -1,0 +1,102 @@
+"""A logit that is fitted to the grey levels of the data.
+
+The logit of RealNVP (``ops.logit``) takes all grey levels as equally likely. Most pixels of a
+drawing are exactly 0, and their dequantised values, uniform in [0, 1), land in a tail of the
+logistic distribution, a shape that affine couplings cannot mend. Here every value first goes
+through a cumulative distribution function that is learned (marginal Gaussianisation: Chen &
+Gopinath 2000, "Gaussianization", with a logistic distribution in the place of the normal one).
+"""
+
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowgmm_jax.flows.bijector import Bijector, sum_event
+
+SMOOTHING = 0.1  # share of the first masses that is the same for all grey levels of a piece
+
+
+def equalized_logit(
+    alpha: float, levels: int, edges: tuple[int, ...] = (), spreads: tuple[float, ...] = (1.0,)
+) -> Bijector:
+    """From [0, levels) to the real line, piece by piece.
+
+    ``edges`` cut the range into pieces. Within piece k, F rises from 0 to 1, linearly across every
+    grey level i by its mass m_i, and
+
+        z = b_k + s_k logit(y),    y = alpha + (1 - 2 alpha) F(x),
+        dz/dx = s_k (1 - 2 alpha) m_i / (y (1 - y)).
+
+    So every piece becomes, roughly, a logistic distribution of its own spread; their middles b_k
+    are such that they adjoin. The masses are parameters, and start from the histogram of the
+    example batch of ``init``.
+
+    Args:
+      alpha: contraction, in (0, 0.5).
+      levels: grey levels of the data.
+      edges: grey levels at which a new piece begins, rising, between 0 and ``levels``; ``(1,)``
+        gives the background of drawings a piece of its own.
+      spreads: s_k, one for each piece. What is noise within the background, say, stays small beside
+        the differences of other grey levels where its spread is small.
+
+    Raises:
+      ValueError: for edges that do not rise or lie outside, and for another number of spreads.
+    """
+    bounds = (0, *edges, levels)
+    if len(spreads) != len(bounds) - 1:
+        raise ValueError(f"edges {edges} make {len(bounds) - 1} pieces, found spreads {spreads}")
+    if any(begin >= end for begin, end in pairwise(bounds)):
+        raise ValueError(f"edges {edges} must rise from above 0 to below {levels}")
+    pieces = [slice(begin, end) for begin, end in pairwise(bounds)]
+    piece_of = np.repeat(np.arange(len(pieces)), np.diff(bounds))  # (levels,)
+    spread = np.array(spreads)
+    reach = spread * (np.log1p(-alpha) - np.log(alpha))  # piece k is b_k - reach_k to b_k + reach_k
+    middle = np.cumsum(2 * reach) - reach - reach[0]
+
+    def level_of(x):
+        return jnp.clip(jnp.floor(x), 0, levels - 1).astype(jnp.int32)
+
+    def per_piece(function, masses):
+        return jnp.concatenate([function(masses[piece]) for piece in pieces])
+
+    def init(key, x):
+        counts = jnp.zeros(levels, x.dtype).at[level_of(x)].add(1)
+        shares = per_piece(lambda c: c / jnp.maximum(c.sum(), 1), counts)
+        uniform = per_piece(lambda c: jnp.full_like(c, 1 / len(c)), counts)
+        return {"log_mass": jnp.log((1 - SMOOTHING) * shares + SMOOTHING * uniform)}
+
+    def masses(params):
+        """The mass of every grey level, and of those below it in its piece, (levels,) both."""
+        mass = per_piece(jax.nn.softmax, params["log_mass"])
+        return mass, per_piece(lambda m: jnp.cumsum(m) - m, mass)
+
+    def at(of_piece, i, x):
+        """The number of the piece of every grey level i."""
+        return jnp.asarray(of_piece[piece_of], x.dtype)[i]
+
+    def log_det(mass, i, logit):
+        # y (1 - y) = sigmoid(logit) sigmoid(-logit).
+        log_sigmoids = jax.nn.log_sigmoid(logit) + jax.nn.log_sigmoid(-logit)
+        slope = at(spread, i, logit) * (1 - 2 * alpha) * mass[i]
+        return sum_event(jnp.log(slope) - log_sigmoids)
+
+    def forward(params, x):
+        mass, below = masses(params)
+        i = level_of(x)
+        y = alpha + (1 - 2 * alpha) * (below[i] + mass[i] * (x - i))
+        # Sums of masses round: y must stay below 1.
+        logit = jnp.log(y) - jnp.log1p(-jnp.minimum(y, 1 - alpha))
+        return at(middle, i, x) + at(spread, i, x) * logit, log_det(mass, i, logit)
+
+    def inverse(params, z):
+        mass, below = masses(params)
+        k = jnp.searchsorted(jnp.asarray(middle[1:] - reach[1:], z.dtype), z, side="right")
+        logit = (z - jnp.asarray(middle, z.dtype)[k]) / jnp.asarray(spread, z.dtype)[k]
+        risen = (jax.nn.sigmoid(logit) - alpha) / (1 - 2 * alpha)
+        i = jnp.searchsorted(below + piece_of, risen + k, side="right") - 1
+        i = jnp.clip(i, 0, levels - 1)
+        return i + (risen - below[i]) / mass[i], -log_det(mass, i, logit)
+
+    return Bijector(init, forward, inverse, "equalized_logit")
