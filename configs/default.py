@@ -32,6 +32,7 @@ def get_config() -> ConfigDict:
     config.prior = ConfigDict()
     config.prior.means = "random"  # random, constant, split, circle, data, latents
     config.prior.radius = 1.0
+    config.prior.dimensions = 0  # first latents in which the means differ; 0: all
     config.prior.trainable = ()  # some of means, log_scale, log_weights
     config.prior.learning_rate = 1e-2  # of what is trainable
 
@@ -39,6 +40,7 @@ def get_config() -> ConfigDict:
     config.loss.labeled = "class_conditional"  # or cross_entropy
     config.loss.labeled_weight = 1.0
     config.loss.marginal_weight = 1.0
+    config.loss.marginal_view = "student"  # or teacher
     config.loss.marginal_ramp = ()  # (first weight, step it rises from, step it is reached)
     config.loss.consistency = "likelihood"  # or cross_entropy
     config.loss.consistency_weight = 0.0

@@ -4,6 +4,7 @@
 """
 
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,17 @@ def flatten(latents: Event) -> jax.Array:
     return jnp.concatenate(
         [leaf.reshape(len(leaf), math.prod(leaf.shape[1:])) for leaf in leaves], axis=-1
     )
+
+
+def flatten_first(latents: Event, dimensions: int) -> jax.Array:
+    """The first ``dimensions`` columns of ``flatten``, (B, dimensions).
+
+    Arrays beyond them are not touched: neither they nor their gradients are computed.
+    """
+    leaves = jax.tree.leaves(latents)
+    ends = np.cumsum([math.prod(leaf.shape[1:]) for leaf in leaves])
+    needed = int(np.searchsorted(ends, dimensions)) + 1
+    return flatten(leaves[:needed])[:, :dimensions]
 
 
 def unflatten(z: jax.Array, like: Event) -> Event:
@@ -47,6 +59,34 @@ def class_log_density(flow: Bijector, params: Params, x: jax.Array) -> jax.Array
     """log p(x_b, y = k) in nats, (B, K)."""
     z, log_det = encode(flow, params, x)
     return gmm.joint(params["prior"], z) + log_det[:, None]
+
+
+class Tables(NamedTuple):
+    """What is known of examples and classes, (B, K) both, in nats.
+
+    Attributes:
+      logits: of the class posterior: log p(x_b, y = k) less a number for each example.
+      joint: log p(x_b, y = k).
+    """
+
+    logits: jax.Array
+    joint: jax.Array
+
+
+def tables(flow: Bijector, params: Params, x: jax.Array, dimensions: int) -> Tables:
+    """Both tables of x (B, ...) from one pass, the logits from the first latents alone.
+
+    Where components have one scale, and the same means in all but the first ``dimensions``, the
+    other latents add the same to every class. What leads to these alone is neither computed nor
+    differentiated for the sake of the logits.
+    """
+    latents, log_det = flow.forward(params["flow"], x)
+    prior = params["prior"]
+    first = prior._replace(means=prior.means[:, :dimensions])
+    return Tables(
+        logits=gmm.joint(first, flatten_first(latents, dimensions)),
+        joint=gmm.joint(prior, flatten(latents)) + log_det[:, None],
+    )
 
 
 def bits_per_dim(log_density: jax.Array, dimension: int) -> jax.Array:

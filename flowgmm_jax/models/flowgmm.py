@@ -1,5 +1,6 @@
 """FlowGMM: a flow with a Gaussian-mixture prior, one component a class (the poster)."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -13,10 +14,18 @@ from flowgmm_jax.models.base import Model
 
 
 class Prior(NamedTuple):
-    """How the mixture starts: see ``gmm.place_means``."""
+    """How the mixture starts.
+
+    Attributes:
+      means: their placement, see ``gmm.place_means``.
+      radius: its scale.
+      dimensions: the means differ in so many of the first latents, and are 0 in the others; 0: they
+        differ in all.
+    """
 
     means: str
     radius: float
+    dimensions: int = 0
 
 
 class Loss(NamedTuple):
@@ -36,6 +45,9 @@ class Loss(NamedTuple):
       consistency_weight: its weight; 0 leaves the teacher view out.
       ramp_steps: steps over which that weight rises linearly from 0.
       confidence: teacher views with a smaller largest posterior are left out; 0 takes all.
+      marginal_view: whose -log p(x) that is: of the "student" views, as above, or of "teacher"
+        views, as many as there are labelled examples. Where student views are deformed and teacher
+        views are not, the density of the data is that of the teacher's.
       marginal_ramp: (first, begin, end), where classes are to be learnt before the density: the
         weight is ``first`` up to step ``begin`` and rises to marginal_weight at step ``end``, by
         equal factors in equal times. (): it is marginal_weight throughout.
@@ -48,14 +60,15 @@ class Loss(NamedTuple):
     consistency_weight: float
     ramp_steps: int
     confidence: float
+    marginal_view: str = "student"
     marginal_ramp: tuple[float, int, int] | tuple[()] = ()
 
 
-def _label_term(kind: str, joint: jax.Array, y: jax.Array, prior: gmm.GMM) -> jax.Array:
-    """What a label y (B,) asks of joint (B, K): ``Loss.labeled`` or ``Loss.consistency``, (B,)."""
+def _label_term(kind: str, tables: density.Tables, y: jax.Array, prior: gmm.GMM) -> jax.Array:
+    """What a label y (B,) asks of ``tables``: ``Loss.labeled`` or ``Loss.consistency``, (B,)."""
     if kind == "cross_entropy":
-        return losses.cross_entropy(joint, y)
-    return losses.class_conditional_nll(joint, y, gmm.log_class_weights(prior))
+        return losses.cross_entropy(tables.logits, y)
+    return losses.class_conditional_nll(tables.joint, y, gmm.log_class_weights(prior))
 
 
 def flowgmm(
@@ -80,6 +93,7 @@ def flowgmm(
     for field, kind, kinds in (
         ("labeled", loss.labeled, ("class_conditional", "cross_entropy")),
         ("consistency", loss.consistency, ("likelihood", "cross_entropy")),
+        ("marginal_view", loss.marginal_view, ("student", "teacher")),
         ("means", prior.means, tuple(gmm.PLACEMENTS)),
     ):
         if kind not in kinds:
@@ -87,6 +101,11 @@ def flowgmm(
             raise InputError(
                 f"config.{section}.{field} is {kind!r}, expected one of {', '.join(kinds)}"
             )
+
+    size = math.prod(shape)
+    dimensions = prior.dimensions or size
+    if not 0 < dimensions <= size:
+        raise InputError(f"config.prior.dimensions is {dimensions}, expected 0 to {size}")
 
     def events(x):
         """Examples as the flow takes them; integer images at the centres of their bins."""
@@ -103,11 +122,16 @@ def flowgmm(
         key_flow, key_means = jax.random.split(key)
         params = flow.init(key_flow, x)
         z, _ = density.encode(flow, {"flow": params}, x)
+        z = z[:, :dimensions]
         means = gmm.place_means(prior.means, key_means, z, y, x, num_classes, prior.radius)
+        means = jnp.pad(means[:, :dimensions], ((0, 0), (0, size - dimensions)))
         return {"flow": params, "prior": gmm.with_means(means)}
 
     def class_log_density(params, x):
         return density.class_log_density(flow, params, events(x))
+
+    def tables(params, x):
+        return density.tables(flow, params, x, dimensions)
 
     def log_density(params, x):
         return jax.nn.logsumexp(class_log_density(params, x), axis=-1)
@@ -124,14 +148,19 @@ def flowgmm(
     def objective(params, batch: Batch, key, step):
         del key  # the density is deterministic; models with latent noise need it
         num_labeled = len(batch.y)
-        joint = class_log_density(params, jnp.concatenate([batch.x_labeled, batch.x_unlabeled]))
-        joint_labeled, joint_unlabeled = joint[:num_labeled], joint[num_labeled:]
-
+        students = tables(params, jnp.concatenate([batch.x_labeled, batch.x_unlabeled]))
+        labeled, unlabeled = (
+            density.Tables(*[table[rows] for table in students])
+            for rows in (slice(num_labeled), slice(num_labeled, None))
+        )
         terms = {
             "labeled": loss.labeled_weight
-            * _label_term(loss.labeled, joint_labeled, batch.y, params["prior"]).mean()
+            * _label_term(loss.labeled, labeled, batch.y, params["prior"]).mean()
         }
-        explained = joint if loss.labeled == "cross_entropy" else joint_unlabeled
+        if loss.marginal_view == "teacher":
+            explained = tables(params, batch.x_teacher[:num_labeled]).joint
+        else:
+            explained = students.joint if loss.labeled == "cross_entropy" else unlabeled.joint
         if len(explained):
             weight = loss.marginal_weight
             if loss.marginal_ramp:
@@ -139,21 +168,19 @@ def flowgmm(
                 weight = losses.geometric_ramp(step, first, weight, begin, end)
             terms["marginal"] = weight * losses.marginal_nll(explained).mean()
         metrics = {}
-        if loss.consistency_weight and len(joint_unlabeled):
-            teacher = class_log_density(jax.lax.stop_gradient(params), batch.x_teacher)
-            y, probability = losses.pseudo_labels(teacher)
+        if loss.consistency_weight and len(unlabeled.logits):
+            teacher = tables(jax.lax.stop_gradient(params), batch.x_teacher)
+            y, probability = losses.pseudo_labels(teacher.logits)
             confident = probability >= loss.confidence
-            term = _label_term(loss.consistency, joint_unlabeled, y, params["prior"])
+            term = _label_term(loss.consistency, unlabeled, y, params["prior"])
             ramp = losses.linear_ramp(step, loss.ramp_steps)
             terms["consistency"] = loss.consistency_weight * ramp * (confident * term).mean()
             metrics["confident"] = confident.mean()
 
-        dimension = batch.x_labeled[0].size
         metrics |= {f"loss_{name}": term for name, term in terms.items()}
-        metrics["accuracy"] = 100.0 * (joint_labeled.argmax(-1) == batch.y).mean()
-        metrics["bits_per_dim"] = density.bits_per_dim(
-            -losses.marginal_nll(joint).mean(), dimension
-        )
+        metrics["accuracy"] = 100.0 * (labeled.logits.argmax(-1) == batch.y).mean()
+        seen = explained if loss.marginal_view == "teacher" else students.joint
+        metrics["bits_per_dim"] = density.bits_per_dim(-losses.marginal_nll(seen).mean(), size)
         return sum(terms.values()), metrics
 
     return Model(init, objective, class_log_density, log_density, encode, decode, sample)

@@ -10,6 +10,7 @@ RANGES = {
     "seed": (0, None),
     "data.validation": (0, None),
     "data.device_bytes": (0, None),
+    "prior.dimensions": (0, None),
     "loss.ramp_steps": (0, None),
     "loss.confidence": (0.0, 1.0),
     "augment.crop": (0, None),
@@ -58,6 +59,17 @@ def check(config: ConfigDict) -> None:
                 f"{config.loss.marginal_weight}, expected (first weight, begin, end) with positive "
                 "weights and begin < end"
             )
+    if config.prior.dimensions and (moved := {"means", "log_scale"} & set(config.prior.trainable)):
+        raise InputError(
+            f"config.prior.trainable names {', '.join(sorted(moved))}, expected neither means nor "
+            f"log_scale where config.prior.dimensions is {config.prior.dimensions}"
+        )
+    unlabeled, labeled = config.train.batch_unlabeled, config.train.batch_labeled
+    if config.loss.marginal_view == "teacher" and unlabeled < labeled:
+        raise InputError(
+            f"config.train.batch_unlabeled is {unlabeled}, expected at least batch_labeled, "
+            f"{labeled}, where config.loss.marginal_view is 'teacher'"
+        )
     if len(config.augment.jitter) != 2 or min(config.augment.jitter) < 0:
         raise InputError(
             f"config.augment.jitter is {tuple(config.augment.jitter)}, expected two numbers of "
