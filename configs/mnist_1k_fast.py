@@ -3,8 +3,8 @@
     python train.py --config=configs/mnist_1k_fast.py --config.data.data_dir=DIR \
         --config.data.split_file=mnist_1000_0.npz
 
-`--config=configs/mnist_1k_fast.py:long` takes 10,000 steps instead of 6,000; `:density` has a flow for
-fewer bits/dim, with the classes in the coarse image. Measured: results/mnist_1k_fast_cpu.md.
+`--config=configs/mnist_1k_fast.py:long` takes 10,000 steps instead of 6,000; `:density` has a flow
+for fewer bits/dim, with the classes in the coarse image. Measured: results/mnist_1k_fast_cpu.md.
 """
 
 from configs import _fast

@@ -18,10 +18,16 @@ FLOWS = {
             for parity in (0, 1)
         ]
     ),
+    "rotation and equalized logit": flows.chain(
+        flows.equalized_logit(0.05, 2, (1,), (1.0, 1.5)), flows.invertible_1x1()
+    ),
     "rotation and logit": flows.chain(flows.logit(0.05, 2), flows.invertible_1x1()),
 }
 MARGIN = 2 * 0.05 / 0.9  # by which the contracted logit reaches beyond [0, 2)
-RANGES = {"rotation and logit": (-MARGIN, 2 + MARGIN)}
+RANGES = {
+    "rotation and logit": (-MARGIN, 2 + MARGIN),
+    "rotation and equalized logit": (-MARGIN / 2, 2 + MARGIN / 2),
+}
 
 
 @pytest.mark.parametrize("name", FLOWS)
@@ -40,6 +46,17 @@ def test_a_density_in_the_plane_integrates_to_one(name):
     masses = np.exp(np.asarray(table, np.float64)).sum(axis=0) * (edges[1] - edges[0]) ** 2
     assert masses.sum() == pytest.approx(1.0, abs=0.01)
     np.testing.assert_allclose(masses, np.exp(gmm.log_class_weights(prior)), rtol=0.02)
+
+
+def test_logits_and_the_joint_have_one_posterior_where_other_means_agree():
+    flow = flows.multiscale(flows.squeeze(), flows.actnorm())
+    x = jax.random.normal(jax.random.key(0), (5, 4, 4, 1))
+    means = jax.random.normal(jax.random.key(1), (3, 16)).at[:, 6:].set(0.5)
+    params = {"flow": initialised(flow, x), "prior": gmm.with_means(means)}
+    logits, joint = density.tables(flow, params, x, 6)
+    assert logits.shape == joint.shape == (5, 3)
+    np.testing.assert_allclose(jax.nn.softmax(logits), jax.nn.softmax(joint), atol=1e-5)
+    np.testing.assert_allclose(joint, density.class_log_density(flow, params, x), rtol=1e-6)
 
 
 def test_class_log_density_is_the_joint_plus_the_log_determinant():
@@ -70,6 +87,14 @@ def test_flattened_latents_are_restored(latents):
     restored = density.unflatten(z, latents)
     assert jax.tree.structure(restored) == jax.tree.structure(latents)
     jax.tree.map(np.testing.assert_array_equal, restored, latents)
+
+
+@pytest.mark.parametrize("latents", LATENTS.values(), ids=LATENTS)
+def test_the_first_latents_are_the_first_columns(latents):
+    z = density.flatten(latents)
+    for dimensions in range(1, z.shape[1] + 1):
+        first = density.flatten_first(latents, dimensions)
+        np.testing.assert_array_equal(first, z[:, :dimensions])
 
 
 def test_flattened_latents_are_restored_at_another_batch_size():

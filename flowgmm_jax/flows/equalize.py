@@ -68,9 +68,11 @@ def equalized_logit(
         return {"log_mass": jnp.log((1 - SMOOTHING) * shares + SMOOTHING * uniform)}
 
     def masses(params):
-        """The mass of every grey level, and of those below it in its piece, (levels,) both."""
+        """The mass of every grey level, and of those below it and above it in its piece."""
         mass = per_piece(jax.nn.softmax, params["log_mass"])
-        return mass, per_piece(lambda m: jnp.cumsum(m) - m, mass)
+        below = per_piece(lambda m: jnp.cumsum(m) - m, mass)
+        above = per_piece(lambda m: jnp.cumsum(m[::-1])[::-1] - m, mass)
+        return mass, below, above
 
     def at(of_piece, i, x):
         """The number of the piece of every grey level i."""
@@ -83,15 +85,16 @@ def equalized_logit(
         return sum_event(jnp.log(slope) - log_sigmoids)
 
     def forward(params, x):
-        mass, below = masses(params)
+        mass, below, above = masses(params)
         i = level_of(x)
         y = alpha + (1 - 2 * alpha) * (below[i] + mass[i] * (x - i))
-        # Sums of masses round: y must stay below 1.
-        logit = jnp.log(y) - jnp.log1p(-jnp.minimum(y, 1 - alpha))
+        # 1 - y from the other end: it would round to 0 for a small alpha.
+        rest = alpha + (1 - 2 * alpha) * (above[i] + mass[i] * (i + 1 - x))
+        logit = jnp.log(y) - jnp.log(rest)
         return at(middle, i, x) + at(spread, i, x) * logit, log_det(mass, i, logit)
 
     def inverse(params, z):
-        mass, below = masses(params)
+        mass, below, _ = masses(params)
         k = jnp.searchsorted(jnp.asarray(middle[1:] - reach[1:], z.dtype), z, side="right")
         logit = (z - jnp.asarray(middle, z.dtype)[k]) / jnp.asarray(spread, z.dtype)[k]
         risen = (jax.nn.sigmoid(logit) - alpha) / (1 - 2 * alpha)

@@ -219,6 +219,40 @@ def test_the_objective_is_the_weighted_sum_of_its_terms(vector, labeled, consist
     np.testing.assert_allclose(sum(terms), loss, rtol=1e-5)
 
 
+def test_the_marginal_may_be_that_of_the_teacher_views(vector):
+    config = vector_config(marginal_view="teacher", marginal_weight=0.7)
+    model, batch, params = fg.build(config), batch_of(config), vector[1]
+    _, metrics = model.loss(params, batch, jax.random.key(0), STEP)
+    expected = -model.log_density(params, batch.x_teacher).mean()
+    np.testing.assert_allclose(metrics["loss_marginal"], 0.7 * expected, rtol=1e-5)
+    np.testing.assert_allclose(metrics["bits_per_dim"], expected / (2 * np.log(2)), rtol=1e-5)
+
+
+def test_means_differ_in_the_first_latents_alone():
+    config = image_config()
+    config.prior.dimensions = 10
+    model, x = fg.build(config), examples(config, 12)
+    params = perturbed(compiled(model.init)(jax.random.key(0), x, jnp.arange(12) % 3)["flow"])
+    means = model.init(jax.random.key(0), x, jnp.arange(12) % 3)["prior"].means
+    assert np.abs(means[:, :10]).min() > 0
+    np.testing.assert_array_equal(means[:, 10:], 0)
+    params = {"flow": params, "prior": fg.gmm.with_means(means)}
+    config.loss.update({"labeled": "cross_entropy", "marginal_weight": 0.0})
+    batch = Batch(x[:4], np.array([0, 2, 1, 1]), x[4:8], x[8:])
+    loss, _ = fg.build(config).loss(params, batch, jax.random.key(0), STEP)
+    table = np.asarray(model.class_log_density(params, x[:4]), np.float64)
+    expected = -log_softmax(table, axis=1)[np.arange(4), batch.y].mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dimensions", [-1, 65])
+def test_means_cannot_differ_in_more_dimensions_than_there_are(dimensions):
+    config = image_config()
+    config.prior.dimensions = dimensions
+    with pytest.raises(fg.InputError, match=f"prior.dimensions is {dimensions}, expected 0 to 64"):
+        fg.build(config)
+
+
 @pytest.mark.parametrize(("step", "weight"), [(0, 0.01), (15, 0.1), (40, 1.0)])
 def test_the_weight_of_the_marginal_rises_along_its_ramp(vector, step, weight):
     _, params = vector
@@ -281,6 +315,12 @@ def test_every_parameter_of_the_model_has_a_gradient(vector):
     [
         ("loss", "labeled", "hinge", "config.loss.labeled is 'hinge', expected one of class_con"),
         ("loss", "consistency", "kl", "config.loss.consistency is 'kl', expected one of likel"),
+        (
+            "loss",
+            "marginal_view",
+            "both",
+            "config.loss.marginal_view is 'both', expected one of st",
+        ),
         ("prior", "means", "ring", "config.prior.means is 'ring', expected one of random"),
         ("flow", "name", "glow", "config.flow.name is 'glow', expected one of vector_realnvp"),
         ("flow", "depth", 3, "config.flow.depth is not a field of vector_realnvp.*steps, hidden"),
