@@ -24,27 +24,3 @@ def get_config(num_labels: int) -> ConfigDict:
     config.augment.affine = (20.0, 0.2, 0.2)
     config.augment.bend = 0.7
     return config
-
-
-def put_classes_in_the_coarse_image(config: ConfigDict) -> None:
-    """Another flow, for the density: means that differ in the latents of the coarse 14x14 image
-    alone, so that its details, three of four dimensions, are learnt as a density and nothing else,
-    and from images that are not deformed."""
-    flow = config.flow
-    config.flow = {
-        "name": "wavelet_glow",
-        "coarse_steps": 6,
-        "detail_steps": 6,
-        "width": 64,
-        "alpha": 0.001,
-        # The background, grey level 0, becomes noise that is small beside the strokes.
-        "edges": (1,),
-        "spreads": (0.2, 1.0),
-        "pool": True,
-        "bound": flow.bound,
-        "dtype": flow.dtype,
-        "reversible": flow.reversible,
-    }
-    config.prior.dimensions = 196
-    config.prior.radius = 0.4  # as far apart in a quarter of the dimensions
-    config.loss.marginal_view = "teacher"

@@ -25,7 +25,8 @@ def flatten(latents: Event) -> jax.Array:
 def flatten_first(latents: Event, dimensions: int) -> jax.Array:
     """The first ``dimensions`` columns of ``flatten``, (B, dimensions).
 
-    Arrays beyond them are not touched: neither they nor their gradients are computed.
+    Arrays beyond them are not touched, so that a compiled program of these columns and of their
+    gradient leaves out what leads to the others alone.
     """
     leaves = jax.tree.leaves(latents)
     ends = np.cumsum([math.prod(leaf.shape[1:]) for leaf in leaves])
@@ -77,8 +78,8 @@ def tables(flow: Bijector, params: Params, x: jax.Array, dimensions: int) -> Tab
     """Both tables of x (B, ...) from one pass, the logits from the first latents alone.
 
     Where components have one scale, and the same means in all but the first ``dimensions``, the
-    other latents add the same to every class. What leads to these alone is neither computed nor
-    differentiated for the sake of the logits.
+    other latents add the same to every class. A compiled program that asks for logits alone leaves
+    out what leads to these others alone (``flatten_first``).
     """
     latents, log_det = flow.forward(params["flow"], x)
     prior = params["prior"]

@@ -101,6 +101,8 @@ def _split(key, z, y, x, num_classes, radius):
 
 def _circle(key, z, y, x, num_classes, radius):
     """Evenly on a circle in the first two dimensions."""
+    if z.shape[-1] < 2:
+        raise InputError("config.prior.means is 'circle': expected 2 dimensions or more, found 1")
     angle = 2 * jnp.pi * jnp.arange(num_classes) / num_classes
     plane = radius * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)
     return jnp.zeros((num_classes, z.shape[-1])).at[:, :2].set(plane)

@@ -1,5 +1,7 @@
 """The terms of the objective, over the table joint[b, k] = log p(x_b, y = k) (B, K), in nats.
 
+Where ``logits`` do, the table may be off by a number for each example.
+
 Each returns values per example, (B,); weighting and averaging belong to the model.
 """
 
@@ -13,9 +15,9 @@ def class_conditional_nll(joint: jax.Array, y: jax.Array, log_weights: jax.Array
     return -jnp.take_along_axis(joint - log_weights, y[:, None], axis=1)[:, 0]
 
 
-def cross_entropy(joint: jax.Array, y: jax.Array) -> jax.Array:
+def cross_entropy(logits: jax.Array, y: jax.Array) -> jax.Array:
     """-log p(y_b | x_b): the posterior is the softmax of the joint (poster, "Classification")."""
-    return optax.softmax_cross_entropy_with_integer_labels(joint, y)
+    return optax.softmax_cross_entropy_with_integer_labels(logits, y)
 
 
 def marginal_nll(joint: jax.Array) -> jax.Array:
@@ -23,12 +25,12 @@ def marginal_nll(joint: jax.Array) -> jax.Array:
     return -jax.nn.logsumexp(joint, axis=-1)
 
 
-def pseudo_labels(joint: jax.Array) -> tuple[jax.Array, jax.Array]:
+def pseudo_labels(logits: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The predicted class y'' (B,) of the other view and its posterior probability (B,).
 
     No gradient flows through them (poster, "Consistency Loss Term").
     """
-    posterior = jax.lax.stop_gradient(jax.nn.softmax(joint, axis=-1))
+    posterior = jax.lax.stop_gradient(jax.nn.softmax(logits, axis=-1))
     return jnp.argmax(posterior, axis=-1), jnp.max(posterior, axis=-1)
 
 

@@ -146,12 +146,15 @@ def takes_variant(path):
     return bool(inspect.signature(get_config(path)).parameters)
 
 
-def other_variant(path):
-    return "density" if path.stem.endswith("_fast") else "published"
+def other_variants(path):
+    return ("long", "density") if path.stem.endswith("_fast") else ("published",)
 
 
 SPECS = [(path, ()) for path in CONFIGS] + [
-    (path, (other_variant(path),)) for path in CONFIGS if takes_variant(path)
+    (path, (variant,))
+    for path in CONFIGS
+    if takes_variant(path)
+    for variant in other_variants(path)
 ]
 IDS = [":".join([path.stem, *argument]) for path, argument in SPECS]
 

@@ -12,7 +12,7 @@ from flowgmm_jax.flows.bijector import (
 )
 from flowgmm_jax.flows.coupling import affine_coupling, channel, channel_given, checkerboard, half
 from flowgmm_jax.flows.equalize import equalized_logit
-from flowgmm_jax.flows.glow import glow
+from flowgmm_jax.flows.glow import glow, glow_step
 from flowgmm_jax.flows.nets import MLP, ConvNet, ResNet
 from flowgmm_jax.flows.ops import actnorm, haar, invertible_1x1, logit, squeeze
 from flowgmm_jax.flows.realnvp import image_realnvp, vector_realnvp
@@ -33,6 +33,7 @@ __all__ = [
     "equalized_logit",
     "factor_out",
     "glow",
+    "glow_step",
     "haar",
     "half",
     "image_realnvp",

@@ -243,14 +243,15 @@ def condition(groups: int, first: Bijector, rest: Callable[[jax.Array], Bijector
 
         z = (f(c), g_c(r)),    log |det dz/d(c, r)| = log |det df/dc| + log |det dg_c/dr|,
 
-    so that p(x) = p(c) p(r | c). What depends on the latents of c alone neither computes nor trains
-    g.
+    so that p(x) = p(c) p(r | c). A compiled program of what depends on the latents of c alone, with
+    its gradient, leaves g out: g does not return c, as it would if it mapped the pair.
 
     Args:
       groups: into how many the channels are divided, 2 or more.
       first: f.
-      rest: ``(c) -> Bijector``, g_c, whose parameters do not depend on c. It closes over c: no
-        ``repeat`` in it can be ``reversible``.
+      rest: ``(c) -> Bijector``, g_c, whose parameters and layers do not depend on c, and which
+        looks at c only when it is applied (``parts`` counts the layers of g_None). It closes over
+        c: no ``repeat`` in it can be ``reversible``.
 
     Raises:
       ValueError: where an event's channels cannot be so divided.
@@ -278,7 +279,51 @@ def condition(groups: int, first: Bijector, rest: Callable[[jax.Array], Bijector
         r, log_det_rest = rest(c).inverse(params[1], zs[1])
         return jnp.concatenate([c, r], axis=-1), log_det_first + log_det_rest
 
-    return Bijector(init, forward, inverse, "condition")
+    divide = stateless(
+        lambda x: (split(x), zero_log_det(x)),
+        lambda pair: (jnp.concatenate(pair, axis=-1), zero_log_det(pair)),
+        name="condition",
+    )
+
+    def on_rest(j, name):
+        """Layer j of the others; its parameters are those of all of them."""
+
+        def mapped(direction):
+            def apply(params, pair):
+                layer, params_j = layers(rest(pair[0]), params)[j]
+                r, log_det = getattr(layer, direction)(params_j, pair[1])
+                return (pair[0], r), log_det
+
+            return apply
+
+        return Bijector(
+            lambda key, pair: rest(pair[0]).init(key, pair[1]),
+            mapped("forward"),
+            mapped("inverse"),
+            name,
+        )
+
+    @cache
+    def on_first(layer):
+        def mapped(direction):
+            def apply(params, pair):
+                c, log_det = direction(params, pair[0])
+                return (c, pair[1]), log_det
+
+            return apply
+
+        return Bijector(layer.init, mapped(layer.forward), mapped(layer.inverse), layer.name)
+
+    def parts(params):
+        """The others first, as long as c is what it was."""
+        of_rest = [
+            (on_rest(j, layer.name), params[1])
+            for j, (layer, _) in enumerate(layers(rest(None), params[1]))
+        ]
+        of_first = [(on_first(layer), params_i) for layer, params_i in layers(first, params[0])]
+        return [(divide, ()), *of_rest, *of_first]
+
+    return Bijector(init, forward, inverse, "condition", parts)
 
 
 def multiscale(*stages: Bijector) -> Bijector:

@@ -1,4 +1,4 @@
-"""Affine coupling (RealNVP section 3.2) over three partitions of an event.
+"""Affine coupling (RealNVP section 3.2) over partitions of an event.
 
     kept, changed = split(x),     z = merge(kept, changed * exp(s) + t),     (s, t) = net(kept),
     log |det dz/dx| = sum s.

@@ -4,7 +4,8 @@ The logit of RealNVP (``ops.logit``) takes all grey levels as equally likely. Mo
 drawing are exactly 0, and their dequantised values, uniform in [0, 1), land in a tail of the
 logistic distribution, a shape that affine couplings cannot mend. Here every value first goes
 through a cumulative distribution function that is learned (marginal Gaussianisation: Chen &
-Gopinath 2000, "Gaussianization", with a logistic distribution in the place of the normal one).
+Gopinath 2000, https://papers.nips.cc/paper/1856-gaussianization, with a logistic distribution in
+the place of the normal one).
 """
 
 from itertools import pairwise
@@ -15,11 +16,13 @@ import numpy as np
 
 from flowgmm_jax.flows.bijector import Bijector, sum_event
 
-SMOOTHING = 0.1  # share of the first masses that is the same for all grey levels of a piece
+UNIFORM = (
+    0.1  # of the mass of a piece, in equal shares for its grey levels: none is without density
+)
 
 
 def equalized_logit(
-    alpha: float, levels: int, edges: tuple[int, ...] = (), spreads: tuple[float, ...] = (1.0,)
+    alpha: float, levels: int, edges: tuple[int, ...], spreads: tuple[float, ...]
 ) -> Bijector:
     """From [0, levels) to the real line, piece by piece.
 
@@ -30,25 +33,30 @@ def equalized_logit(
         dz/dx = s_k (1 - 2 alpha) m_i / (y (1 - y)).
 
     So every piece becomes, roughly, a logistic distribution of its own spread; their middles b_k
-    are such that they adjoin. The masses are parameters, and start from the histogram of the
-    example batch of ``init``.
+    are such that they adjoin. The masses are a softmax of parameters, but for a share of
+    ``UNIFORM``, and start from the histogram of the example batch of ``init``.
 
     Args:
       alpha: contraction, in (0, 0.5).
       levels: grey levels of the data.
       edges: grey levels at which a new piece begins, rising, between 0 and ``levels``; ``(1,)``
-        gives the background of drawings a piece of its own.
+        gives the background of drawings a piece of its own, () is one piece.
       spreads: s_k, one for each piece. What is noise within the background, say, stays small beside
         the differences of other grey levels where its spread is small.
 
     Raises:
-      ValueError: for edges that do not rise or lie outside, and for another number of spreads.
+      ValueError: naming the argument, for an alpha outside (0, 0.5), edges that do not rise or lie
+        outside, another number of spreads, or one that is not positive.
     """
     bounds = (0, *edges, levels)
-    if len(spreads) != len(bounds) - 1:
-        raise ValueError(f"edges {edges} make {len(bounds) - 1} pieces, found spreads {spreads}")
+    if not 0 < alpha < 0.5:
+        raise ValueError(f"alpha is {alpha}, expected a number between 0 and 0.5")
     if any(begin >= end for begin, end in pairwise(bounds)):
-        raise ValueError(f"edges {edges} must rise from above 0 to below {levels}")
+        raise ValueError(f"edges are {edges}, expected to rise from above 0 to below {levels}")
+    if len(spreads) != len(bounds) - 1 or min(spreads) <= 0:
+        raise ValueError(
+            f"spreads are {spreads}, expected {len(bounds) - 1} positive numbers, one a piece"
+        )
     pieces = [slice(begin, end) for begin, end in pairwise(bounds)]
     piece_of = np.repeat(np.arange(len(pieces)), np.diff(bounds))  # (levels,)
     spread = np.array(spreads)
@@ -62,20 +70,21 @@ def equalized_logit(
         return jnp.concatenate([function(masses[piece]) for piece in pieces])
 
     def init(key, x):
-        counts = jnp.zeros(levels, x.dtype).at[level_of(x)].add(1)
-        shares = per_piece(lambda c: c / jnp.maximum(c.sum(), 1), counts)
-        uniform = per_piece(lambda c: jnp.full_like(c, 1 / len(c)), counts)
-        return {"log_mass": jnp.log((1 - SMOOTHING) * shares + SMOOTHING * uniform)}
+        # As if every grey level had been seen once more: a logarithm needs a number.
+        counts = jnp.ones(levels, x.dtype).at[level_of(x)].add(1)
+        return {"log_mass": jnp.log(per_piece(lambda c: c / c.sum(), counts))}
 
     def masses(params):
         """The mass of every grey level, and of those below it and above it in its piece."""
-        mass = per_piece(jax.nn.softmax, params["log_mass"])
+        mass = per_piece(
+            lambda m: (1 - UNIFORM) * jax.nn.softmax(m) + UNIFORM / len(m), params["log_mass"]
+        )
         below = per_piece(lambda m: jnp.cumsum(m) - m, mass)
         above = per_piece(lambda m: jnp.cumsum(m[::-1])[::-1] - m, mass)
         return mass, below, above
 
     def at(of_piece, i, x):
-        """The number of the piece of every grey level i."""
+        """A constant of the pieces, at the grey levels i and in the dtype of x."""
         return jnp.asarray(of_piece[piece_of], x.dtype)[i]
 
     def log_det(mass, i, logit):
@@ -99,7 +108,8 @@ def equalized_logit(
         logit = (z - jnp.asarray(middle, z.dtype)[k]) / jnp.asarray(spread, z.dtype)[k]
         risen = (jax.nn.sigmoid(logit) - alpha) / (1 - 2 * alpha)
         i = jnp.searchsorted(below + piece_of, risen + k, side="right") - 1
-        i = jnp.clip(i, 0, levels - 1)
+        # At an edge, rounding may lead into the piece beside.
+        i = jnp.clip(i, jnp.asarray(bounds[:-1])[k], jnp.asarray(bounds[1:])[k] - 1)
         return i + (risen - below[i]) / mass[i], -log_det(mass, i, logit)
 
     return Bijector(init, forward, inverse, "equalized_logit")

@@ -1,13 +1,33 @@
 """Glow-style flows: steps of actnorm, invertible 1x1 convolution and channel coupling."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import jax
+from flax import linen as nn
+
 from flowgmm_jax.flows.bijector import Bijector, chain, multiscale, repeat
-from flowgmm_jax.flows.coupling import affine_coupling, channel
+from flowgmm_jax.flows.coupling import Partition, affine_coupling, channel
 from flowgmm_jax.flows.equalize import equalized_logit
 from flowgmm_jax.flows.nets import ConvNet
 from flowgmm_jax.flows.ops import actnorm, invertible_1x1, logit, squeeze
+
+
+def glow_step(
+    net: Callable[[int], nn.Module], i: int | jax.Array, partition: Partition = channel
+) -> Bijector:
+    """Actnorm, invertible 1x1 convolution and coupling number i, whose parity alternates."""
+    return chain(actnorm(), invertible_1x1(), affine_coupling(net, partition, i % 2))
+
+
+def pixels_to_reals(
+    alpha: float, levels: int, edges: tuple[int, ...], spreads: tuple[float, ...]
+) -> Bijector:
+    """The logit, or where there are edges or spreads one that is fitted to the grey levels."""
+    if edges or spreads:
+        return equalized_logit(alpha, levels, edges, spreads)
+    return logit(alpha, levels)
 
 
 def glow(
@@ -19,7 +39,7 @@ def glow(
     dtype: Any = None,
     pool: bool = False,
     edges: tuple[int, ...] = (),
-    spreads: tuple[float, ...] = (1.0,),
+    spreads: tuple[float, ...] = (),
     reversible: bool = False,
 ) -> Bijector:
     """Glow (https://arxiv.org/abs/1807.03039, figure 2) on a logit of the pixels.
@@ -36,19 +56,14 @@ def glow(
       bound: bound on |log_scale| of a coupling.
       dtype: precision of the conditioners' hidden layers.
       pool: whether conditioners see a mean over the whole image.
-      edges: where not (), the logit is one that is fitted to the grey levels: see
-        ``equalized_logit``.
-      spreads: of its pieces.
+      edges: with ``spreads``, of the pieces of a logit that is fitted to the grey levels:
+        ``equalized_logit``. (), without spreads: the plain logit.
+      spreads: of the pieces, one more than edges.
       reversible: backpropagation in memory that does not grow with ``steps``, see ``repeat``.
     """
     net = partial(ConvNet, width=width, bound=bound, dtype=dtype, pool=pool)
-
-    def step(i):
-        return chain(actnorm(), invertible_1x1(), affine_coupling(net, channel, i % 2))
-
     scales = [
-        chain(*[squeeze()] * squeezes, repeat(step, steps, reversible))
+        chain(*[squeeze()] * squeezes, repeat(partial(glow_step, net), steps, reversible))
         for squeezes, steps in stages
     ]
-    first = equalized_logit(alpha, levels, edges, spreads) if edges else logit(alpha, levels)
-    return chain(first, multiscale(*scales))
+    return chain(pixels_to_reals(alpha, levels, edges, spreads), multiscale(*scales))

@@ -15,9 +15,10 @@ from flax import linen as nn
 
 from flowgmm_jax.flows.conv import same_convolution
 
-# For a method: backpropagation keeps the results of convolutions and matrix products, and computes
-# norms and rectifiers again. A scan copies what is kept into arrays over its steps, and on the CPU
-# that takes longer than to compute it again. (prevent_cse is for code outside of a scan.)
+# For hidden layers: backpropagation keeps the results of convolutions and matrix products, and
+# computes norms and rectifiers again. A scan copies what is kept into arrays over its steps, which
+# takes longer on the CPU than to compute it again (GPUs have not been measured). Inside of a scan
+# nothing can undo that by common subexpressions; outside XLA may, which costs memory alone.
 _keep_products = partial(nn.remat, prevent_cse=False, policy=jax.checkpoint_policies.dots_saveable)
 
 
@@ -138,9 +139,7 @@ class ConvNet(nn.Module):
     dtype: Any = None
     pool: bool = False
 
-    @_keep_products
-    @nn.compact
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _hidden(self, x: jax.Array) -> jax.Array:
         h = Conv3x3(self.width, weight_norm=False, dtype=self.dtype)(x)
         h = nn.Dense(self.width, dtype=self.dtype)(_normalised(h, self.dtype))
         h = Conv3x3(self.width, weight_norm=False, dtype=self.dtype)(_normalised(h, self.dtype))
@@ -148,4 +147,9 @@ class ConvNet(nn.Module):
         if self.pool:
             context = nn.Dense(self.width, dtype=self.dtype)(h.mean((1, 2), keepdims=True))
             h = _normalised(h + context, self.dtype)
+        return h
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        h = _keep_products(ConvNet._hidden)(self, x)
         return ScaleAndShift(self.features, self.bound)(h)

@@ -4,10 +4,10 @@ from functools import partial
 from typing import Any
 
 from flowgmm_jax.flows.bijector import Bijector, chain, condition, repeat
-from flowgmm_jax.flows.coupling import Partition, affine_coupling, channel, channel_given
-from flowgmm_jax.flows.equalize import equalized_logit
+from flowgmm_jax.flows.coupling import channel_given
+from flowgmm_jax.flows.glow import glow_step, pixels_to_reals
 from flowgmm_jax.flows.nets import ConvNet
-from flowgmm_jax.flows.ops import actnorm, haar, invertible_1x1, squeeze
+from flowgmm_jax.flows.ops import haar, squeeze
 
 
 def wavelet_glow(
@@ -15,9 +15,9 @@ def wavelet_glow(
     coarse_steps: int,
     detail_steps: int,
     width: int = 64,
-    alpha: float = 1e-6,
+    alpha: float = 0.05,
     edges: tuple[int, ...] = (),
-    spreads: tuple[float, ...] = (1.0,),
+    spreads: tuple[float, ...] = (),
     bound: float = 2.0,
     dtype: Any = None,
     pool: bool = False,
@@ -37,8 +37,8 @@ def wavelet_glow(
       detail_steps: steps of Glow for d; their conditioners see c.
       width: channels of the conditioners.
       alpha: contraction of the logit.
-      edges: of the pieces of the logit, which is fitted to the grey levels: ``equalized_logit``.
-      spreads: of its pieces.
+      edges: as of ``glow``.
+      spreads: as of ``glow``.
       bound: bound on |log_scale| of a coupling.
       dtype: precision of the conditioners' hidden layers.
       pool: whether conditioners see a mean over the whole image.
@@ -47,13 +47,14 @@ def wavelet_glow(
     """
     net = partial(ConvNet, width=width, bound=bound, dtype=dtype, pool=pool)
 
-    def step(i, partition: Partition):
-        return chain(actnorm(), invertible_1x1(), affine_coupling(net, partition, i % 2))
-
     def details(c):
-        seen, _ = squeeze().forward((), c)
-        return chain(squeeze(), repeat(lambda i: step(i, channel_given(seen)), detail_steps))
+        def step(i):
+            seen, _ = squeeze().forward((), c)
+            return glow_step(net, i, channel_given(seen))
 
-    coarse = chain(squeeze(), repeat(lambda i: step(i, channel), coarse_steps, reversible))
-    first = equalized_logit(alpha, levels, edges, spreads)
-    return chain(first, haar(), condition(4, coarse, details))
+        return chain(squeeze(), repeat(step, detail_steps))
+
+    coarse = chain(squeeze(), repeat(partial(glow_step, net), coarse_steps, reversible))
+    return chain(
+        pixels_to_reals(alpha, levels, edges, spreads), haar(), condition(4, coarse, details)
+    )

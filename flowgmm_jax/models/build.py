@@ -64,7 +64,12 @@ def build_flow(config: ConfigDict, info: datasets.Info) -> Bijector:
         fields["dtype"] = _dtype(fields["dtype"])
     if len(info.shape) == 3:
         fields["levels"] = info.levels
-    return _call(known[name], "flow", fields)
+    try:
+        return _call(known[name], "flow", fields)
+    except InputError:
+        raise
+    except ValueError as error:  # of the constructor, which names the argument
+        raise InputError(f"config.flow: {error}") from error
 
 
 def build(config: ConfigDict) -> Model:

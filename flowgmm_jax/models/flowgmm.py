@@ -106,6 +106,11 @@ def flowgmm(
     dimensions = prior.dimensions or size
     if not 0 < dimensions <= size:
         raise InputError(f"config.prior.dimensions is {dimensions}, expected 0 to {size}")
+    if prior.dimensions and prior.means == "data":
+        raise InputError(
+            f"config.prior.means is 'data', which are no latents: expected another placement where "
+            f"config.prior.dimensions is {dimensions}"
+        )
 
     def events(x):
         """Examples as the flow takes them; integer images at the centres of their bins."""
@@ -124,7 +129,7 @@ def flowgmm(
         z, _ = density.encode(flow, {"flow": params}, x)
         z = z[:, :dimensions]
         means = gmm.place_means(prior.means, key_means, z, y, x, num_classes, prior.radius)
-        means = jnp.pad(means[:, :dimensions], ((0, 0), (0, size - dimensions)))
+        means = jnp.pad(means, ((0, 0), (0, size - dimensions)))
         return {"flow": params, "prior": gmm.with_means(means)}
 
     def class_log_density(params, x):
@@ -158,9 +163,12 @@ def flowgmm(
             * _label_term(loss.labeled, labeled, batch.y, params["prior"]).mean()
         }
         if loss.marginal_view == "teacher":
-            explained = tables(params, batch.x_teacher[:num_labeled]).joint
+            # Every so many, so that the batch has the same ones however it is divided.
+            every = max(len(batch.x_teacher) // num_labeled, 1)
+            explained = seen = tables(params, batch.x_teacher[::every]).joint
         else:
-            explained = students.joint if loss.labeled == "cross_entropy" else unlabeled.joint
+            seen = students.joint
+            explained = seen if loss.labeled == "cross_entropy" else unlabeled.joint
         if len(explained):
             weight = loss.marginal_weight
             if loss.marginal_ramp:
@@ -179,7 +187,6 @@ def flowgmm(
 
         metrics |= {f"loss_{name}": term for name, term in terms.items()}
         metrics["accuracy"] = 100.0 * (labeled.logits.argmax(-1) == batch.y).mean()
-        seen = explained if loss.marginal_view == "teacher" else students.joint
         metrics["bits_per_dim"] = density.bits_per_dim(-losses.marginal_nll(seen).mean(), size)
         return sum(terms.values()), metrics
 

@@ -10,7 +10,6 @@ RANGES = {
     "seed": (0, None),
     "data.validation": (0, None),
     "data.device_bytes": (0, None),
-    "prior.dimensions": (0, None),
     "loss.ramp_steps": (0, None),
     "loss.confidence": (0.0, 1.0),
     "augment.crop": (0, None),
@@ -65,9 +64,9 @@ def check(config: ConfigDict) -> None:
             f"log_scale where config.prior.dimensions is {config.prior.dimensions}"
         )
     unlabeled, labeled = config.train.batch_unlabeled, config.train.batch_labeled
-    if config.loss.marginal_view == "teacher" and unlabeled < labeled:
+    if config.loss.marginal_view == "teacher" and (not unlabeled or unlabeled % labeled):
         raise InputError(
-            f"config.train.batch_unlabeled is {unlabeled}, expected at least batch_labeled, "
+            f"config.train.batch_unlabeled is {unlabeled}, expected a multiple of batch_labeled, "
             f"{labeled}, where config.loss.marginal_view is 'teacher'"
         )
     if len(config.augment.jitter) != 2 or min(config.augment.jitter) < 0:

@@ -56,11 +56,7 @@ def coupling(net, partition, parity, event):
 
 
 def step(i, dtype=None, partition=flows.channel):
-    return flows.chain(
-        flows.actnorm(),
-        flows.invertible_1x1(),
-        flows.affine_coupling(partial(NETS["convnet"], dtype=dtype), partition, i % 2),
-    )
+    return flows.glow_step(partial(NETS["convnet"], dtype=dtype), i, partition)
 
 
 def repeated_step(dtype=None):
@@ -86,7 +82,9 @@ BIJECTORS: dict[str, Entry] = {
     "invertible_1x1 of images": plain(flows.invertible_1x1(), ODD_IMAGE),
     "invertible_1x1 of vectors": plain(flows.invertible_1x1(), normal(4, 3)),
     "logit": plain(flows.logit(0.05, 16), pixels(2, 3, 3, 1)),
-    "equalized_logit of one piece": plain(flows.equalized_logit(0.05, 16), pixels(2, 3, 3, 1)),
+    "equalized_logit of one piece": plain(
+        flows.equalized_logit(0.05, 16, (), (1.0,)), pixels(2, 3, 3, 1)
+    ),
     "equalized_logit of three pieces": plain(
         flows.equalized_logit(1e-4, 16, (3, 12), (0.2, 1.0, 0.5)), pixels(2, 3, 3, 1)
     ),
@@ -113,6 +111,7 @@ BIJECTORS: dict[str, Entry] = {
     "factor_out": conditioned(
         lambda dtype=None: flows.factor_out(step(0, dtype)), normal(2, 4, 4, 4)
     ),
+    "glow_step": conditioned(partial(step, 0), IMAGE),
     "condition": conditioned(conditioned_step, normal(2, 4, 4, 5)),
     "multiscale": conditioned(two_scales, normal(4, 4, 4, 4)),
     "image_realnvp": conditioned(
@@ -146,6 +145,12 @@ BIJECTORS: dict[str, Entry] = {
     ),
     "wavelet_glow": conditioned(
         lambda dtype=None: flows.wavelet_glow(16, 2, 2, width=4, dtype=dtype), pixels(8, 4, 4, 1)
+    ),
+    "wavelet_glow with edges and pooling": conditioned(
+        lambda dtype=None: flows.wavelet_glow(
+            16, 1, 2, width=4, edges=(1,), spreads=(0.2, 1.0), dtype=dtype, pool=True
+        ),
+        pixels(8, 4, 4, 1),
     ),
 }
 # Public names that construct no bijector.

@@ -223,6 +223,7 @@ def test_the_marginal_may_be_that_of_the_teacher_views(vector):
     config = vector_config(marginal_view="teacher", marginal_weight=0.7)
     model, batch, params = fg.build(config), batch_of(config), vector[1]
     _, metrics = model.loss(params, batch, jax.random.key(0), STEP)
+    # As many as there are labelled examples: all four.
     expected = -model.log_density(params, batch.x_teacher).mean()
     np.testing.assert_allclose(metrics["loss_marginal"], 0.7 * expected, rtol=1e-5)
     np.testing.assert_allclose(metrics["bits_per_dim"], expected / (2 * np.log(2)), rtol=1e-5)
@@ -243,6 +244,20 @@ def test_means_differ_in_the_first_latents_alone():
     table = np.asarray(model.class_log_density(params, x[:4]), np.float64)
     expected = -log_softmax(table, axis=1)[np.arange(4), batch.y].mean()
     np.testing.assert_allclose(loss, expected, rtol=1e-3)
+
+
+def test_bad_arguments_of_a_flow_are_named():
+    config = image_config()
+    config.flow.update({"edges": (1,), "spreads": (1.0,)})
+    with pytest.raises(fg.InputError, match=r"config.flow: spreads are \(1.0,\), expected 2"):
+        fg.build(config)
+
+
+def test_pixels_are_no_latents_to_place_means_at():
+    config = image_config()
+    config.prior.update({"means": "data", "dimensions": 10})
+    with pytest.raises(fg.InputError, match="config.prior.means is 'data', which are no latents"):
+        fg.build(config)
 
 
 @pytest.mark.parametrize("dimensions", [-1, 65])

@@ -130,6 +130,24 @@ def test_the_gradient_of_two_devices_is_that_of_one(state, one_device, two_devic
     assert_trees_close(first(two), first(one), rtol=1e-4, atol=1e-6)
 
 
+def test_the_teacher_views_of_the_marginal_are_the_same_on_two_devices(state):
+    if jax.device_count() < 2:
+        pytest.skip("needs two devices")
+    config = make_config()
+    config.loss.marginal_view = "teacher"
+    one, two = (mapped_steps(config, n)(state, make_pool(), 1)[1] for n in (1, 2))
+    np.testing.assert_allclose(first(two)["loss_marginal"], first(one)["loss_marginal"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("unlabeled", [0, 6])
+def test_teacher_views_of_the_marginal_must_be_a_multiple_of_the_labelled_examples(unlabeled):
+    config = make_config()
+    config.loss.marginal_view = "teacher"
+    config.train.batch_unlabeled = unlabeled
+    with pytest.raises(InputError, match=f"batch_unlabeled is {unlabeled}, expected a multiple of"):
+        check(config)
+
+
 @pytest.fixture(scope="module")
 def one_device_in_parts(config):
     return mapped_steps(config, parts=4)

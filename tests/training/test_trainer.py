@@ -326,6 +326,7 @@ def test_load_names_a_damaged_checkpoint_and_only_reads(copy, capsys):
         ("augment", "crop", 2, "config.augment.*images"),
         ("augment", "bend", 1.0, "config.augment.*images"),
         ("augment", "cutout", -1, "config.augment.cutout is -1, expected at least 0"),
+        ("prior", "dimensions", 1, "prior.trainable names means, expected neither .* is 1"),
         ("loss", "marginal_ramp", (0.1, 5), "config.loss.marginal_ramp is .*begin, end"),
         ("loss", "marginal_ramp", (0.1, 5, 5), "config.loss.marginal_ramp .* begin < end"),
         ("loss", "marginal_ramp", (0.0, 0, 5), "config.loss.marginal_ramp .* positive"),
