@@ -18,15 +18,15 @@ FLOWS = {
             for parity in (0, 1)
         ]
     ),
-    "rotation and equalized logit": flows.chain(
-        flows.equalized_logit(0.05, 2, (1,), (1.0, 1.5)), flows.invertible_1x1()
+    "rotation and gaussianize": flows.chain(
+        flows.gaussianize(0.05, 2, (1,), (3.0, 4.0)), flows.invertible_1x1()
     ),
     "rotation and logit": flows.chain(flows.logit(0.05, 2), flows.invertible_1x1()),
 }
 MARGIN = 2 * 0.05 / 0.9  # by which the contracted logit reaches beyond [0, 2)
 RANGES = {
     "rotation and logit": (-MARGIN, 2 + MARGIN),
-    "rotation and equalized logit": (-MARGIN / 2, 2 + MARGIN / 2),
+    "rotation and gaussianize": (-MARGIN / 2, 2 + MARGIN / 2),
 }
 
 

@@ -11,7 +11,7 @@ from flowgmm_jax.flows.bijector import (
     stateless,
 )
 from flowgmm_jax.flows.coupling import affine_coupling, channel, channel_given, checkerboard, half
-from flowgmm_jax.flows.equalize import equalized_logit
+from flowgmm_jax.flows.gaussianize import gaussianize
 from flowgmm_jax.flows.glow import glow, glow_step
 from flowgmm_jax.flows.nets import MLP, ConvNet, ResNet
 from flowgmm_jax.flows.ops import actnorm, haar, invertible_1x1, logit, squeeze
@@ -30,8 +30,8 @@ __all__ = [
     "channel_given",
     "checkerboard",
     "condition",
-    "equalized_logit",
     "factor_out",
+    "gaussianize",
     "glow",
     "glow_step",
     "haar",

@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from flowgmm_jax.flows.bijector import Bijector, chain, multiscale, repeat
 from flowgmm_jax.flows.coupling import Partition, affine_coupling, channel
-from flowgmm_jax.flows.equalize import equalized_logit
+from flowgmm_jax.flows.gaussianize import gaussianize
 from flowgmm_jax.flows.nets import ConvNet
 from flowgmm_jax.flows.ops import actnorm, invertible_1x1, logit, squeeze
 
@@ -24,9 +24,9 @@ def glow_step(
 def pixels_to_reals(
     alpha: float, levels: int, edges: tuple[int, ...], spreads: tuple[float, ...]
 ) -> Bijector:
-    """The logit, or where there are edges or spreads one that is fitted to the grey levels."""
+    """The logit, or where there are edges or spreads ``gaussianize``."""
     if edges or spreads:
-        return equalized_logit(alpha, levels, edges, spreads)
+        return gaussianize(alpha, levels, edges, spreads)
     return logit(alpha, levels)
 
 
@@ -56,8 +56,8 @@ def glow(
       bound: bound on |log_scale| of a coupling.
       dtype: precision of the conditioners' hidden layers.
       pool: whether conditioners see a mean over the whole image.
-      edges: with ``spreads``, of the pieces of a logit that is fitted to the grey levels:
-        ``equalized_logit``. (), without spreads: the plain logit.
+      edges: with ``spreads``, of the pieces of ``gaussianize``, which takes the place of the logit.
+        (), without spreads: the logit.
       spreads: of the pieces, one more than edges.
       reversible: backpropagation in memory that does not grow with ``steps``, see ``repeat``.
     """

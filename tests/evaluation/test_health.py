@@ -70,7 +70,7 @@ def test_a_flow_of_coarse_image_and_details_is_examined_layer_by_layer():
     found = health.examine(flow, params, x)
     names = [layer.name.split()[1] for layer in found]
     details, coarse = ["squeeze", "step"], ["squeeze", "step", "step"]
-    assert names == ["equalized_logit", "haar", "condition", *details, *coarse]
+    assert names == ["gaussianize", "haar", "condition", *details, *coarse]
     assert max(layer.inverse_error.max() for layer in found) < 1e-3
     assert [np.isfinite(layer.log_scale).all() for layer in found[3:]] == [
         name == "step" for name in details + coarse

@@ -82,11 +82,9 @@ BIJECTORS: dict[str, Entry] = {
     "invertible_1x1 of images": plain(flows.invertible_1x1(), ODD_IMAGE),
     "invertible_1x1 of vectors": plain(flows.invertible_1x1(), normal(4, 3)),
     "logit": plain(flows.logit(0.05, 16), pixels(2, 3, 3, 1)),
-    "equalized_logit of one piece": plain(
-        flows.equalized_logit(0.05, 16, (), (1.0,)), pixels(2, 3, 3, 1)
-    ),
-    "equalized_logit of three pieces": plain(
-        flows.equalized_logit(1e-4, 16, (3, 12), (0.2, 1.0, 0.5)), pixels(2, 3, 3, 1)
+    "gaussianize of one piece": plain(flows.gaussianize(0.05, 16, (), (1.0,)), pixels(2, 3, 3, 1)),
+    "gaussianize of three pieces": plain(
+        flows.gaussianize(1e-4, 16, (3, 12), (0.2, 1.0, 0.5)), pixels(2, 3, 3, 1)
     ),
     "haar": plain(flows.haar(), IMAGE),
     "squeeze": plain(flows.squeeze(), IMAGE),

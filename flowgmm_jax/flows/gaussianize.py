@@ -1,27 +1,28 @@
-"""A logit that is fitted to the grey levels of the data.
+"""Pixels to normal variables, by the grey levels of the data.
 
 The logit of RealNVP (``ops.logit``) takes all grey levels as equally likely. Most pixels of a
-drawing are exactly 0, and their dequantised values, uniform in [0, 1), land in a tail of the
-logistic distribution, a shape that affine couplings cannot mend. Here every value first goes
-through a cumulative distribution function that is learned (marginal Gaussianisation: Chen &
-Gopinath 2000, https://papers.nips.cc/paper/1856-gaussianization, with a logistic distribution in
-the place of the normal one).
+drawing are exactly 0, and their dequantised values, uniform in [0, 1), come out of it exponentially
+distributed, a shape that affine couplings cannot mend. Here every value goes through a cumulative
+distribution function that is learned, and then through the inverse of the normal one (Chen &
+Gopinath 2000, "Gaussianization", https://papers.nips.cc/paper/1856-gaussianization).
 """
 
+import math
 from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import ndtr, ndtri
+from scipy.stats import norm
 
 from flowgmm_jax.flows.bijector import Bijector, sum_event
 
-UNIFORM = (
-    0.1  # of the mass of a piece, in equal shares for its grey levels: none is without density
-)
+# Of the mass of a piece, in equal shares for its grey levels, so that none is without density.
+UNIFORM = 0.1
 
 
-def equalized_logit(
+def gaussianize(
     alpha: float, levels: int, edges: tuple[int, ...], spreads: tuple[float, ...]
 ) -> Bijector:
     """From [0, levels) to the real line, piece by piece.
@@ -29,11 +30,12 @@ def equalized_logit(
     ``edges`` cut the range into pieces. Within piece k, F rises from 0 to 1, linearly across every
     grey level i by its mass m_i, and
 
-        z = b_k + s_k logit(y),    y = alpha + (1 - 2 alpha) F(x),
-        dz/dx = s_k (1 - 2 alpha) m_i / (y (1 - y)).
+        z = b_k + s_k q,    q = Phi^-1(y),    y = alpha + (1 - 2 alpha) F(x),
+        dz/dx = s_k (1 - 2 alpha) m_i / phi(q),
 
-    So every piece becomes, roughly, a logistic distribution of its own spread; their middles b_k
-    are such that they adjoin. The masses are a softmax of parameters, but for a share of
+    with the normal distribution's Phi and density phi. So every piece becomes a normal distribution
+    of its own spread, cut off at Phi^-1(alpha) on both sides; their middles b_k are such that they
+    adjoin. The masses are a softmax of parameters, but for a share of
     ``UNIFORM``, and start from the histogram of the example batch of ``init``.
 
     Args:
@@ -60,7 +62,7 @@ def equalized_logit(
     pieces = [slice(begin, end) for begin, end in pairwise(bounds)]
     piece_of = np.repeat(np.arange(len(pieces)), np.diff(bounds))  # (levels,)
     spread = np.array(spreads)
-    reach = spread * (np.log1p(-alpha) - np.log(alpha))  # piece k is b_k - reach_k to b_k + reach_k
+    reach = -spread * float(norm.ppf(alpha))  # piece k is b_k - reach_k to b_k + reach_k
     middle = np.cumsum(2 * reach) - reach - reach[0]
 
     def level_of(x):
@@ -87,29 +89,27 @@ def equalized_logit(
         """A constant of the pieces, at the grey levels i and in the dtype of x."""
         return jnp.asarray(of_piece[piece_of], x.dtype)[i]
 
-    def log_det(mass, i, logit):
-        # y (1 - y) = sigmoid(logit) sigmoid(-logit).
-        log_sigmoids = jax.nn.log_sigmoid(logit) + jax.nn.log_sigmoid(-logit)
-        slope = at(spread, i, logit) * (1 - 2 * alpha) * mass[i]
-        return sum_event(jnp.log(slope) - log_sigmoids)
+    def log_det(mass, i, q):
+        log_phi = -0.5 * jnp.square(q) - 0.5 * math.log(2 * math.pi)
+        return sum_event(jnp.log(at(spread, i, q) * (1 - 2 * alpha) * mass[i]) - log_phi)
 
     def forward(params, x):
         mass, below, above = masses(params)
         i = level_of(x)
         y = alpha + (1 - 2 * alpha) * (below[i] + mass[i] * (x - i))
-        # 1 - y from the other end: it would round to 0 for a small alpha.
+        # From the nearer end: near 1, y rounds.
         rest = alpha + (1 - 2 * alpha) * (above[i] + mass[i] * (i + 1 - x))
-        logit = jnp.log(y) - jnp.log(rest)
-        return at(middle, i, x) + at(spread, i, x) * logit, log_det(mass, i, logit)
+        q = jnp.where(y < rest, ndtri(jnp.minimum(y, 0.5)), -ndtri(jnp.minimum(rest, 0.5)))
+        return at(middle, i, x) + at(spread, i, x) * q, log_det(mass, i, q)
 
     def inverse(params, z):
         mass, below, _ = masses(params)
         k = jnp.searchsorted(jnp.asarray(middle[1:] - reach[1:], z.dtype), z, side="right")
-        logit = (z - jnp.asarray(middle, z.dtype)[k]) / jnp.asarray(spread, z.dtype)[k]
-        risen = (jax.nn.sigmoid(logit) - alpha) / (1 - 2 * alpha)
+        q = (z - jnp.asarray(middle, z.dtype)[k]) / jnp.asarray(spread, z.dtype)[k]
+        risen = (ndtr(q) - alpha) / (1 - 2 * alpha)
         i = jnp.searchsorted(below + piece_of, risen + k, side="right") - 1
         # At an edge, rounding may lead into the piece beside.
         i = jnp.clip(i, jnp.asarray(bounds[:-1])[k], jnp.asarray(bounds[1:])[k] - 1)
-        return i + (risen - below[i]) / mass[i], -log_det(mass, i, logit)
+        return i + (risen - below[i]) / mass[i], -log_det(mass, i, q)
 
-    return Bijector(init, forward, inverse, "equalized_logit")
+    return Bijector(init, forward, inverse, "gaussianize")

@@ -1,9 +1,9 @@
-"""The logit that is fitted to grey levels."""
+"""Pixels to normal variables."""
 
 import jax
 import numpy as np
 import pytest
-from scipy.stats import kstest, logistic
+from scipy.stats import kstest, norm
 
 from flowgmm_jax import flows
 
@@ -18,26 +18,27 @@ def drawings():
     return (grey + rng.uniform(0, 1 - 1e-6, grey.shape)).astype(np.float32)
 
 
-def test_with_equal_masses_and_one_piece_it_is_the_logit():
+def test_with_equal_masses_and_one_piece_it_is_the_normal_quantile():
     x = drawings()
     params = {"log_mass": np.zeros(LEVELS, np.float32)}
-    z, log_det = flows.equalized_logit(ALPHA, LEVELS, (), (1.0,)).forward(params, x)
-    expected, expected_log_det = flows.logit(ALPHA, LEVELS).forward((), x)
+    z, log_det = flows.gaussianize(ALPHA, LEVELS, (), (2.0,)).forward(params, x)
+    expected = 2 * norm.ppf(ALPHA + (1 - 2 * ALPHA) * x.astype(np.float64) / LEVELS)
     np.testing.assert_allclose(z, expected, atol=1e-3)
-    np.testing.assert_allclose(log_det, expected_log_det, atol=1e-3)
+    slope = np.log(2 * (1 - 2 * ALPHA) / LEVELS) - norm.logpdf(expected / 2)
+    np.testing.assert_allclose(log_det, slope.sum((1, 2, 3)), rtol=1e-4)
 
 
 @pytest.mark.parametrize("spreads", [(1.0, 1.0), (0.2, 1.0)])
-def test_every_piece_starts_as_a_logistic_distribution_beside_the_last_one(spreads):
+def test_every_piece_starts_as_a_normal_distribution_beside_the_last_one(spreads):
     x = drawings()
-    flow = flows.equalized_logit(ALPHA, LEVELS, (1,), spreads)
+    flow = flows.gaussianize(ALPHA, LEVELS, (1,), spreads)
     z = np.asarray(flow.forward(flow.init(jax.random.key(0), x), x)[0])
-    reach = np.log((1 - ALPHA) / ALPHA) * np.array(spreads)
+    reach = -norm.ppf(ALPHA) * np.array(spreads)
     background, strokes = z[x < 1], z[x >= 1] - reach.sum()
     assert background.max() <= reach[0] + 1e-4 and strokes.min() >= -reach[1] - 1e-4
-    assert kstest(background / spreads[0], logistic.cdf).pvalue > 1e-3
+    assert kstest(background / spreads[0], norm.cdf).pvalue > 1e-3
     # A tenth of the first masses is the same for all grey levels.
-    assert kstest(strokes / spreads[1], logistic.cdf).statistic < 0.15
+    assert kstest(strokes / spreads[1], norm.cdf).statistic < 0.15
 
 
 @pytest.mark.parametrize("alpha", [0.05, 1e-3, 1e-6])
@@ -46,7 +47,7 @@ def test_every_piece_starts_as_a_logistic_distribution_beside_the_last_one(sprea
 )
 def test_the_inverse_undoes_it_up_to_the_edges(alpha, edges, spreads):
     x = drawings()
-    flow = flows.equalized_logit(alpha, LEVELS, edges, spreads)
+    flow = flows.gaussianize(alpha, LEVELS, edges, spreads)
     params = flow.init(jax.random.key(0), x)
     # Both sides of every edge and of grey levels between, as near as float32 goes.
     beside = [[np.nextafter(np.float32(e), np.float32(s)) for s in (0, 300)] for e in range(1, 256)]
@@ -61,7 +62,7 @@ def test_the_inverse_undoes_it_up_to_the_edges(alpha, edges, spreads):
 
 
 def test_grey_levels_that_the_examples_lack_have_a_density():
-    flow = flows.equalized_logit(ALPHA, 4, (1,), (1.0, 1.0))
+    flow = flows.gaussianize(ALPHA, 4, (1,), (1.0, 1.0))
     params = flow.init(jax.random.key(0), np.full((2, 1, 1, 1), 2.5, np.float32))
     x = np.array([0.5, 1.5, 2.5, 3.5], np.float32).reshape(4, 1, 1, 1)
     z, log_det = flow.forward(params, x)
@@ -81,4 +82,4 @@ def test_grey_levels_that_the_examples_lack_have_a_density():
 )
 def test_arguments_that_make_no_map_are_refused(alpha, edges, spreads, message):
     with pytest.raises(ValueError, match=message):
-        flows.equalized_logit(alpha, 4, edges, spreads)
+        flows.gaussianize(alpha, 4, edges, spreads)
