@@ -35,8 +35,8 @@ def gaussianize(
 
     with the normal distribution's Phi and density phi. So every piece becomes a normal distribution
     of its own spread, cut off at Phi^-1(alpha) on both sides; their middles b_k are such that they
-    adjoin. The masses are a softmax of parameters, but for a share of
-    ``UNIFORM``, and start from the histogram of the example batch of ``init``.
+    adjoin. The masses are a softmax of parameters, but for a share of ``UNIFORM``, and start from
+    the histogram of the example batch of ``init``.
 
     Args:
       alpha: contraction, in (0, 0.5).
@@ -77,7 +77,7 @@ def gaussianize(
         return {"log_mass": jnp.log(per_piece(lambda c: c / c.sum(), counts))}
 
     def masses(params):
-        """The mass of every grey level, and of those below it and above it in its piece."""
+        """The mass of every grey level, and of those below and above it in its piece, (levels,)."""
         mass = per_piece(
             lambda m: (1 - UNIFORM) * jax.nn.softmax(m) + UNIFORM / len(m), params["log_mass"]
         )
