@@ -10,10 +10,11 @@ from flowgmm_jax.flows.bijector import (
     repeat,
     stateless,
 )
+from flowgmm_jax.flows.code_glow import code_glow
 from flowgmm_jax.flows.coupling import affine_coupling, channel, channel_given, checkerboard, half
 from flowgmm_jax.flows.gaussianize import gaussianize
 from flowgmm_jax.flows.glow import glow, glow_step
-from flowgmm_jax.flows.nets import MLP, ConvNet, ResNet
+from flowgmm_jax.flows.nets import MLP, CodeNet, ConvNet, ResNet
 from flowgmm_jax.flows.ops import actnorm, haar, invertible_1x1, logit, squeeze
 from flowgmm_jax.flows.realnvp import image_realnvp, vector_realnvp
 from flowgmm_jax.flows.wavelet import wavelet_glow
@@ -21,6 +22,7 @@ from flowgmm_jax.flows.wavelet import wavelet_glow
 __all__ = [
     "MLP",
     "Bijector",
+    "CodeNet",
     "ConvNet",
     "ResNet",
     "actnorm",
@@ -29,6 +31,7 @@ __all__ = [
     "channel",
     "channel_given",
     "checkerboard",
+    "code_glow",
     "condition",
     "factor_out",
     "gaussianize",

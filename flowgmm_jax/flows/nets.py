@@ -6,6 +6,7 @@ and never yields inf. ``dtype`` is the precision of the hidden layers; the outpu
 the precision of the parameters.
 """
 
+import math
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from flowgmm_jax.flows.conv import same_convolution
+from flowgmm_jax.flows.ops import squeeze
 
 # For hidden layers: backpropagation keeps the results of convolutions and matrix products, and
 # computes norms and rectifiers again. A scan copies what is kept into arrays over its steps, which
@@ -153,3 +155,65 @@ class ConvNet(nn.Module):
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         h = _keep_products(ConvNet._hidden)(self, x)
         return ScaleAndShift(self.features, self.bound)(h)
+
+
+class _PooledBlock(nn.Module):
+    """One residual block, which sees a mean over the image; shaped for a scan over blocks."""
+
+    width: int
+    dtype: Any = None
+
+    @_keep_products
+    @nn.compact
+    def __call__(self, h: jax.Array, _) -> tuple[jax.Array, None]:
+        conv = partial(Conv3x3, self.width, weight_norm=False, dtype=self.dtype)
+        update = conv()(_normalised(h, self.dtype))
+        context = nn.Dense(self.width, dtype=self.dtype)(update.mean((1, 2), keepdims=True))
+        return h + conv()(_normalised(update + context, self.dtype)), None
+
+
+class CodeNet(nn.Module):
+    """A residual network whose outputs see all of an image: (B, H, W, C) -> two arrays (B, H, W,
+    features).
+
+    With ``features`` channels of zeros in front, the input is a squeezed image. Two convolutions
+    with half of ``width`` see it at twice the height and width, then ``blocks`` residual ones at
+    H x W, and a dense layer on all positions ends it.
+
+    Raises:
+      ValueError: where C + features is not divisible by 4.
+    """
+
+    features: int
+    width: int
+    blocks: int
+    bound: float = 2.0
+    dtype: Any = None
+
+    def _stem(self, image: jax.Array) -> jax.Array:
+        conv = partial(Conv3x3, self.width // 2, weight_norm=False, dtype=self.dtype)
+        h = conv()(_normalised(conv()(image), self.dtype))
+        h, _ = squeeze().forward((), _normalised(h, self.dtype))
+        return nn.Dense(self.width, dtype=self.dtype)(h)
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        shape = (*x.shape[:-1], self.features)
+        if (x.shape[-1] + self.features) % 4:
+            raise ValueError(
+                f"CodeNet takes a squeezed image less {self.features} channels, found "
+                f"{x.shape[-1]} channels, expected their sum to be divisible by 4"
+            )
+        squeezed = jnp.concatenate([jnp.zeros(shape, x.dtype), x], axis=-1)
+        image, _ = squeeze().inverse((), squeezed)
+        h = _keep_products(CodeNet._stem)(self, image)
+        blocks = nn.scan(
+            _PooledBlock,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            length=self.blocks,
+        )
+        h, _ = blocks(self.width, self.dtype)(h, None)
+        h = _normalised(h, self.dtype).reshape(len(x), -1)
+        outputs = ScaleAndShift(math.prod(shape[1:]), self.bound)(h)
+        return tuple(a.reshape(shape) for a in outputs)

@@ -18,6 +18,7 @@ IMAGE_FLOWS = {
     "image_realnvp": flows.image_realnvp,
     "glow": flows.glow,
     "wavelet_glow": flows.wavelet_glow,
+    "code_glow": flows.code_glow,
 }
 VECTOR_FLOWS = {"vector_realnvp": flows.vector_realnvp}
 

@@ -48,6 +48,9 @@ class Loss(NamedTuple):
       marginal_view: whose -log p(x) that is: of the "student" views, as above, or of "teacher"
         views, as many as there are labelled examples. Where student views are deformed and teacher
         views are not, the density of the data is that of the teacher's.
+      centred: whether the terms of the class take pixels at the centres of their grey levels, as a
+        model in use classifies them, and the density alone takes them dequantised. Both class terms
+        must be "cross_entropy": a likelihood is a density.
       marginal_ramp: (first, begin, end), where classes are to be learnt before the density: the
         weight is ``first`` up to step ``begin`` and rises to marginal_weight at step ``end``, by
         equal factors in equal times. (): it is marginal_weight throughout.
@@ -61,6 +64,7 @@ class Loss(NamedTuple):
     ramp_steps: int
     confidence: float
     marginal_view: str = "student"
+    centred: bool = False
     marginal_ramp: tuple[float, int, int] | tuple[()] = ()
 
 
@@ -112,6 +116,14 @@ def flowgmm(
             f"config.prior.dimensions is {dimensions}"
         )
 
+    if loss.centred and len(shape) != 3:
+        raise InputError(f"config.loss.centred is for images, expected False for shape {shape}")
+    if loss.centred and not loss.labeled == loss.consistency == "cross_entropy":
+        raise InputError(
+            f"config.loss.labeled is {loss.labeled!r} and consistency {loss.consistency!r}, "
+            f"expected 'cross_entropy' for both where config.loss.centred is True"
+        )
+
     def events(x):
         """Examples as the flow takes them; integer images at the centres of their bins."""
         x = jnp.asarray(x)
@@ -121,6 +133,9 @@ def flowgmm(
         if not jnp.issubdtype(x.dtype, jnp.integer):
             return x
         return x.astype(jnp.float32) + (0.5 if len(shape) == 3 else 0.0)
+
+    def for_classes(x):
+        return jnp.floor(x) + 0.5 if loss.centred else x
 
     def init(key, x, y):
         x = events(x)
@@ -153,7 +168,8 @@ def flowgmm(
     def objective(params, batch: Batch, key, step):
         del key  # the density is deterministic; models with latent noise need it
         num_labeled = len(batch.y)
-        students = tables(params, jnp.concatenate([batch.x_labeled, batch.x_unlabeled]))
+        x_students = jnp.concatenate([batch.x_labeled, batch.x_unlabeled])
+        students = tables(params, for_classes(x_students))
         labeled, unlabeled = (
             density.Tables(*[table[rows] for table in students])
             for rows in (slice(num_labeled), slice(num_labeled, None))
@@ -167,7 +183,7 @@ def flowgmm(
             every = max(len(batch.x_teacher) // num_labeled, 1)
             explained = seen = tables(params, batch.x_teacher[::every]).joint
         else:
-            seen = students.joint
+            seen = (tables(params, x_students) if loss.centred else students).joint
             explained = seen if loss.labeled == "cross_entropy" else unlabeled.joint
         if len(explained):
             weight = loss.marginal_weight
@@ -177,7 +193,7 @@ def flowgmm(
             terms["marginal"] = weight * losses.marginal_nll(explained).mean()
         metrics = {}
         if loss.consistency_weight and len(unlabeled.logits):
-            teacher = tables(jax.lax.stop_gradient(params), batch.x_teacher)
+            teacher = tables(jax.lax.stop_gradient(params), for_classes(batch.x_teacher))
             y, probability = losses.pseudo_labels(teacher.logits)
             confident = probability >= loss.confidence
             term = _label_term(loss.consistency, unlabeled, y, params["prior"])

@@ -28,6 +28,9 @@ LOCAL_FIELDS = ("data.data_dir", "data.split_file")
 BEFORE = {
     "flow.reversible": False,
     "train.parts": 0,
+    "prior.dimensions": 0,
+    "loss.marginal_view": "student",
+    "loss.centred": False,
     "loss.marginal_ramp": [],
     "augment.bend": 0.0,
     "augment.cutout": 0,

@@ -150,10 +150,22 @@ BIJECTORS: dict[str, Entry] = {
         ),
         pixels(8, 4, 4, 1),
     ),
+    "code_glow": conditioned(
+        lambda dtype=None: flows.code_glow(
+            16, 2, 2, width=4, code_width=4, code_blocks=2, dtype=dtype
+        ),
+        pixels(8, 8, 8, 1),
+    ),
+    "code_glow with edges and pooling": conditioned(
+        lambda dtype=None: flows.code_glow(
+            16, 1, 4, 4, 4, 1, edges=(1,), spreads=(0.2, 1.0), dtype=dtype, pool=True
+        ),
+        pixels(8, 8, 8, 1),
+    ),
 }
 # Public names that construct no bijector.
 NOT_BIJECTORS = {
     *("Bijector", "layers"),
-    *("MLP", "ConvNet", "ResNet"),
+    *("MLP", "CodeNet", "ConvNet", "ResNet"),
     *("checkerboard", "channel", "channel_given", "half"),
 }
