@@ -36,14 +36,15 @@ def _give_classes_a_code(config: ConfigDict) -> None:
     config.flow = {
         "name": "code_glow",
         "steps": 8,
-        "code": 16,
+        "code": 10,  # one number a class
         "code_width": 64,
         "code_blocks": 4,
         "edges": (1,),  # the background, grey level 0, is a piece by itself
         "spreads": (1.0, 1.0),
         **{field: flow[field] for field in flow if field not in ("name", "stages")},
     }
-    config.prior.dimensions = 16
-    config.prior.radius = 1.41  # as far apart in 16 dimensions
+    config.prior.dimensions = 10
+    config.prior.means = "split"
+    config.prior.radius = 5.6  # as far apart as above, and any two the same
     config.loss.centred = True
     config.loss.marginal_view = "teacher"
