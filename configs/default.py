@@ -42,7 +42,6 @@ def get_config() -> ConfigDict:
     config.loss.marginal_weight = 1.0
     config.loss.marginal_view = "student"  # or teacher
     config.loss.centred = False  # whether class terms see pixels without dequantisation noise
-    config.loss.marginal_ramp = ()  # (first weight, step it rises from, step it is reached)
     config.loss.consistency = "likelihood"  # or cross_entropy
     config.loss.consistency_weight = 0.0
     config.loss.ramp_steps = 0

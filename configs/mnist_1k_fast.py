@@ -30,7 +30,7 @@ def get_config(variant: str = "accuracy"):
 
 
 def _give_classes_a_code(config: ConfigDict) -> None:
-    """Classes and density have parameters of their own: a few latents say the class, and the rest
+    """Classes and density have networks of their own: a few latents say the class, and the rest
     is a density given these, learnt from images that are cropped but not deformed."""
     flow = config.flow
     config.flow = {
@@ -45,6 +45,6 @@ def _give_classes_a_code(config: ConfigDict) -> None:
     }
     config.prior.dimensions = 10
     config.prior.means = "split"
-    config.prior.radius = 5.6  # as far apart as above, and any two the same
+    config.prior.radius = 5.6  # any two are 7.9 apart, as in _fast.py they are on average
     config.loss.centred = True
     config.loss.marginal_view = "teacher"

@@ -37,10 +37,3 @@ def pseudo_labels(logits: jax.Array) -> tuple[jax.Array, jax.Array]:
 def linear_ramp(step: jax.Array, length: int) -> jax.Array:
     """From 0 at step 0 to 1 at step ``length``, then 1."""
     return jnp.clip(step / length, 0.0, 1.0) if length else jnp.ones(())
-
-
-def geometric_ramp(step: jax.Array, first: float, last: float, begin: int, end: int) -> jax.Array:
-    """From ``first`` up to step ``begin`` to ``last`` from step ``end`` on, both positive, by equal
-    factors in equal times."""
-    schedule = optax.exponential_decay(first, end - begin, last / first, begin, end_value=last)
-    return schedule(step)

@@ -63,11 +63,3 @@ def test_pseudo_labels_carry_no_gradient():
 )
 def test_the_ramp_is_linear_up_to_one(step, length, expected):
     assert float(losses.linear_ramp(jnp.int32(step), length)) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("step", "expected"), [(0, 1e-4), (100, 1e-4), (150, 1e-3), (200, 1e-2), (999, 1e-2)]
-)
-def test_the_geometric_ramp_multiplies_by_the_same_factor_in_the_same_time(step, expected):
-    weight = losses.geometric_ramp(jnp.int32(step), 1e-4, 1e-2, 100, 200)
-    assert float(weight) == pytest.approx(expected, rel=1e-5)

@@ -3,7 +3,7 @@
 from flowgmm_jax.flows.bijector import (
     Bijector,
     chain,
-    condition,
+    entry,
     factor_out,
     layers,
     multiscale,
@@ -11,13 +11,19 @@ from flowgmm_jax.flows.bijector import (
     stateless,
 )
 from flowgmm_jax.flows.code_glow import code_glow
-from flowgmm_jax.flows.coupling import affine_coupling, channel, channel_given, checkerboard, half
+from flowgmm_jax.flows.coupling import (
+    affine_coupling,
+    affine_given,
+    channel,
+    channel_given,
+    checkerboard,
+    half,
+)
 from flowgmm_jax.flows.gaussianize import gaussianize
 from flowgmm_jax.flows.glow import glow, glow_step
 from flowgmm_jax.flows.nets import MLP, CodeNet, ConvNet, ResNet
-from flowgmm_jax.flows.ops import actnorm, haar, invertible_1x1, logit, squeeze
+from flowgmm_jax.flows.ops import actnorm, invertible_1x1, logit, squeeze
 from flowgmm_jax.flows.realnvp import image_realnvp, vector_realnvp
-from flowgmm_jax.flows.wavelet import wavelet_glow
 
 __all__ = [
     "MLP",
@@ -27,17 +33,17 @@ __all__ = [
     "ResNet",
     "actnorm",
     "affine_coupling",
+    "affine_given",
     "chain",
     "channel",
     "channel_given",
     "checkerboard",
     "code_glow",
-    "condition",
+    "entry",
     "factor_out",
     "gaussianize",
     "glow",
     "glow_step",
-    "haar",
     "half",
     "image_realnvp",
     "invertible_1x1",
@@ -48,5 +54,4 @@ __all__ = [
     "squeeze",
     "stateless",
     "vector_realnvp",
-    "wavelet_glow",
 ]

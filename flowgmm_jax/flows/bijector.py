@@ -237,93 +237,55 @@ def factor_out(rest: Bijector) -> Bijector:
     )
 
 
-def condition(groups: int, first: Bijector, rest: Callable[[jax.Array], Bijector]) -> Bijector:
-    """Of equal groups of channels, the first, c, goes through ``first``, the others, r, through a
-    map that c chooses:
+def entry(i: int, seen: Callable[[tuple], Any], given: Callable[[Any], Bijector]) -> Bijector:
+    """Of an event that is a tuple, entry i goes through a map that the others choose:
 
-        z = (f(c), g_c(r)),    log |det dz/d(c, r)| = log |det df/dc| + log |det dg_c/dr|,
+        z_i = g(x_i),    g = given(seen(x)),    z_j = x_j for j != i,
 
-    so that p(x) = p(c) p(r | c). A compiled program of what depends on the latents of c alone, with
-    its gradient, leaves g out: g does not return c, as it would if it mapped the pair.
+        log |det dz/dx| = log |det dg/dx_i|.
+
+    A chain of these is an autoregressive map over the entries. A compiled program of what does not
+    depend on an entry leaves out what maps that entry.
 
     Args:
-      groups: into how many the channels are divided, 2 or more.
-      first: f.
-      rest: ``(c) -> Bijector``, g_c, whose parameters and layers do not depend on c, and which
-        looks at c only when it is applied (``parts`` counts the layers of g_None). It closes over
-        c: no ``repeat`` in it can be ``reversible``.
-
-    Raises:
-      ValueError: where an event's channels cannot be so divided.
+      i: the number of the entry.
+      seen: ``(x) -> context``, a function of the other entries (and of the shape of entry i).
+      given: ``(context) -> Bijector``, g, whose parameters and layers do not depend on the context,
+        which it looks at only when it is applied (``parts`` counts the layers of given(None)). It
+        closes over the context: no ``repeat`` in it can be ``reversible``.
     """
 
-    def split(x):
-        if x.shape[-1] % groups:
-            raise ValueError(f"condition divides channels by {groups}, found {x.shape[-1]}")
-        channels = x.shape[-1] // groups
-        return x[..., :channels], x[..., channels:]
+    def replaced(x, z_i):
+        return (*x[:i], z_i, *x[i + 1 :])
+
+    def mapped(direction):
+        def apply(params, x):
+            z_i, log_det = getattr(given(seen(x)), direction)(params, x[i])
+            return replaced(x, z_i), log_det
+
+        return apply
+
+    def layer(j, name):
+        """Layer j of g; its parameters are those of all of them."""
+
+        def of_layer(direction):
+            def apply(params, x):
+                bijector, params_j = layers(given(seen(x)), params)[j]
+                z_i, log_det = getattr(bijector, direction)(params_j, x[i])
+                return replaced(x, z_i), log_det
+
+            return apply
+
+        return Bijector(init, of_layer("forward"), of_layer("inverse"), name)
 
     def init(key, x):
-        key_first, key_rest = jax.random.split(key)
-        c, r = split(x)
-        return first.init(key_first, c), rest(c).init(key_rest, r)
-
-    def forward(params, x):
-        c, r = split(x)
-        z_first, log_det_first = first.forward(params[0], c)
-        z_rest, log_det_rest = rest(c).forward(params[1], r)
-        return (z_first, z_rest), log_det_first + log_det_rest
-
-    def inverse(params, zs):
-        c, log_det_first = first.inverse(params[0], zs[0])
-        r, log_det_rest = rest(c).inverse(params[1], zs[1])
-        return jnp.concatenate([c, r], axis=-1), log_det_first + log_det_rest
-
-    divide = stateless(
-        lambda x: (split(x), zero_log_det(x)),
-        lambda pair: (jnp.concatenate(pair, axis=-1), zero_log_det(pair)),
-        name="condition",
-    )
-
-    def on_rest(j, name):
-        """Layer j of the others; its parameters are those of all of them."""
-
-        def mapped(direction):
-            def apply(params, pair):
-                layer, params_j = layers(rest(pair[0]), params)[j]
-                r, log_det = getattr(layer, direction)(params_j, pair[1])
-                return (pair[0], r), log_det
-
-            return apply
-
-        return Bijector(
-            lambda key, pair: rest(pair[0]).init(key, pair[1]),
-            mapped("forward"),
-            mapped("inverse"),
-            name,
-        )
-
-    @cache
-    def on_first(layer):
-        def mapped(direction):
-            def apply(params, pair):
-                c, log_det = direction(params, pair[0])
-                return (c, pair[1]), log_det
-
-            return apply
-
-        return Bijector(layer.init, mapped(layer.forward), mapped(layer.inverse), layer.name)
+        return given(seen(x)).init(key, x[i])
 
     def parts(params):
-        """The others first, as long as c is what it was."""
-        of_rest = [
-            (on_rest(j, layer.name), params[1])
-            for j, (layer, _) in enumerate(layers(rest(None), params[1]))
-        ]
-        of_first = [(on_first(layer), params_i) for layer, params_i in layers(first, params[0])]
-        return [(divide, ()), *of_rest, *of_first]
+        found = layers(given(None), params)
+        return [(layer(j, bijector.name), params) for j, (bijector, _) in enumerate(found)]
 
-    return Bijector(init, forward, inverse, "condition", parts)
+    return Bijector(init, mapped("forward"), mapped("inverse"), "entry", parts)
 
 
 def multiscale(*stages: Bijector) -> Bijector:

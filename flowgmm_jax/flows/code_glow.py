@@ -1,61 +1,88 @@
-"""A flow that writes the class of an image into a few latents, the code, and maps all else by it.
+"""A flow that writes the class of an image into a few latents, the code.
 
-Where one network serves both, classes and density compete for its parameters. Here each has its
-own. Of the squeezed image, an eighth of the channels, s, is mapped given the others, r, and then r
-given the code, which is a few numbers of z_s:
+Where one network serves both, classes and density compete for its parameters. Here each has
+networks of its own. The pixels are divided into three parts, which are mapped in turn, each as
+others say:
 
-    z_s = s exp(a(r)) + t(r),    z_r = g_code(r),    log |det dz/dx| = sum a(r) + log |det dg/dr|.
+    z_code = code exp(a(r)) + t(r),    z_s = s exp(b(r)) + u(r),    z_r = g(r; z_code),
 
-The shift of the code is a classifier in all but name: with a prior whose means differ in the code
-alone, t(r) goes to the mean of the class that r shows. Both maps are triangular, so that density,
-class posterior and inverse are exact. A sample of class y draws a code about the mean of y, then r
-given that code, and then s given r.
+    log |det dz/dx| = sum a(r) + sum b(r) + log |det dg/dr|.
+
+r are seven of eight channels of the squeezed image; code are the first few of the other numbers,
+pixels in the first rows, and s all else of these. The shift t is a classifier in all but name:
+under a prior whose means differ in the code alone, t(r) goes to the mean of the class that r shows.
+Networks of b, u and g get no gradient from the classes; that of a and t gets both, and so do the
+first layers, which act on single pixels and channels. The map is block triangular, so that density,
+class posterior and inverse are exact. A sample of class y is drawn as z_code about the mean of y, r
+given z_code, and then code and s given r.
+
+The pixels of the code add noise to t(r): nothing to classes where they are background, as in a
+drawing, and are classified at the centres of their grey levels (``loss.centred``).
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from flax import linen as nn
 
-from flowgmm_jax.flows.bijector import Bijector, chain, condition, repeat
-from flowgmm_jax.flows.coupling import Partition, affine_coupling, channel_given
+from flowgmm_jax.flows.bijector import Bijector, chain, entry, repeat, stateless, zero_log_det
+from flowgmm_jax.flows.coupling import affine_given, channel_given
 from flowgmm_jax.flows.glow import glow_step, pixels_to_reals
 from flowgmm_jax.flows.nets import CodeNet, ConvNet
 from flowgmm_jax.flows.ops import actnorm, squeeze
 
-GROUPS = 8  # of channels; the first is s
+GROUPS = 8  # of channels; the first has code and s
 
 
-def _first_group(begin: int, end: int | None = None) -> Partition:
-    """r is kept; of s, counted as in a flat array, the entries from ``begin`` to ``end`` change."""
+def _divide(code: int) -> Bijector:
+    """(B, H, W, C) -> a tuple of code (B, code), s (B, H W C / 8 - code), r (B, H, W, 7 C / 8).
 
-    def split(x, parity):
-        channels = x.shape[-1] // GROUPS
-        return x[..., channels:], x[..., :channels]
+    Raises:
+      ValueError: where C is not divisible by 8, or s would be empty.
+    """
 
-    def merge(kept, changed, parity):
-        return jnp.concatenate([changed, kept], axis=-1)
-
-    def only_changed(a, parity):
-        shape, size = a.shape[1:], a[0].size
-        if max(begin, end or 0) > size:
+    def forward(x):
+        b, h, w, channels = x.shape
+        size = h * w * (channels // GROUPS)
+        if channels % GROUPS or code >= size:
             raise ValueError(
-                f"code is {max(begin, end or 0)}, expected at most {size} numbers, an eighth of "
-                f"those of an event"
+                f"code is {code} for a squeezed image of {h}x{w}x{channels}, expected channels "
+                f"divisible by {GROUPS} and a code of less than {size} numbers"
             )
-        changes = np.zeros(size, bool)
-        changes[begin:end] = True
-        return jnp.where(changes.reshape(shape), a, 0)
+        first, r = jnp.split(x, [channels // GROUPS], axis=-1)
+        first = first.reshape(b, size)
+        return (first[:, :code], first[:, code:], r), zero_log_det(x)
 
-    return Partition(split, merge, only_changed)
+    def inverse(parts):
+        *first, r = parts
+        b, h, w, channels = r.shape
+        first = jnp.concatenate(first, axis=-1).reshape(b, h, w, channels // (GROUPS - 1))
+        return jnp.concatenate([first, r], axis=-1), zero_log_det(r)
+
+    return stateless(forward, inverse, "divide")
+
+
+class _LastEntries(nn.Module):
+    """The last outputs, position by position, of a conditioner for as many channels as r lacks."""
+
+    features: int
+    net: Callable[[int], nn.Module]
+
+    @nn.compact
+    def __call__(self, r: jax.Array) -> tuple[jax.Array, jax.Array]:
+        b, h, w, channels = r.shape
+        lacking = channels // (GROUPS - 1)
+        outputs = self.net(lacking)(r)
+        return tuple(a.reshape(b, h * w * lacking)[:, -self.features :] for a in outputs)
 
 
 def code_glow(
     levels: int,
     steps: int,
-    code: int = 16,
+    code: int,
     width: int = 64,
     code_width: int = 64,
     code_blocks: int = 4,
@@ -69,40 +96,47 @@ def code_glow(
 ) -> Bijector:
     """The flow above, with steps of Glow for g.
 
-    Events (B, H, W, C) with values in [0, levels), H and W divisible by 4. Latents are the pair
-    (z_s, z_r); the code is the first of z_s, so that ``prior.dimensions`` should be ``code``.
+    Events (B, H, W, C) with values in [0, levels), H and W divisible by 4. Latents are the tuple
+    (z_code, z_s, z_r).
 
     Args:
       levels: grey levels of the data.
       steps: steps of Glow; their conditioners see the code.
-      code: how many numbers the code has.
+      code: how many numbers the code has; the means of the prior should differ in these.
       width: channels of the conditioners.
-      code_width: channels of the network of the code.
+      code_width: channels of the network of the code, 2 or more.
       code_blocks: residual blocks of the network of the code.
       alpha: as of ``glow``.
       edges: as of ``glow``.
       spreads: as of ``glow``.
       bound: bound on |log_scale| of a coupling.
-      dtype: precision of the conditioners' hidden layers.
+      dtype: precision of the hidden layers of g. The other networks have float32: code and s would
+        come back with their rounding of r, which is inexact by a last bit.
       pool: whether conditioners see a mean over the whole image.
-      reversible: not possible here, see ``condition``.
+      reversible: not possible here, see ``entry``.
 
     Raises:
-      ValueError: where ``reversible`` is true; from the flow's functions, for a code that is larger
-        than s.
+      ValueError: naming the argument, where ``reversible`` is true, ``code`` or ``code_width`` too
+        small, or, from the flow's functions, ``code`` too large for the image.
     """
     if reversible:
-        raise ValueError(
-            "reversible is True, expected False: steps that see a code keep activations"
-        )
-    net = partial(ConvNet, width=width, bound=bound, dtype=dtype, pool=pool)
-    code_net = partial(CodeNet, width=code_width, blocks=code_blocks, bound=bound, dtype=dtype)
+        raise ValueError("reversible is True, expected False: steps that see a code are not")
+    for name, value, least in (("code", code, 1), ("code_width", code_width, 2)):
+        if value < least:
+            raise ValueError(f"{name} is {value}, expected at least {least}")
+    net = partial(ConvNet, width=width, bound=bound, pool=pool)
+    code_net = partial(CodeNet, width=code_width, blocks=code_blocks, bound=bound)
 
-    def rest(z_s: jax.Array | None) -> Bijector:
+    def with_holes(r):
+        lacking = jnp.zeros((*r.shape[:-1], r.shape[-1] // (GROUPS - 1)), r.dtype)
+        return jnp.concatenate([lacking, r], axis=-1)
+
+    def everywhere(z_code, r):
+        return jnp.broadcast_to(z_code[:, None, None, :], (*r.shape[:-1], code))
+
+    def glow_given(context):
         def step(i):
-            seen = z_s.reshape(len(z_s), 1, 1, -1)[..., :code]
-            seen = jnp.broadcast_to(seen, (*z_s.shape[:-1], code))
-            return glow_step(net, i, channel_given(seen))
+            return glow_step(partial(net, dtype=dtype), i, channel_given(context))
 
         return repeat(step, steps)
 
@@ -111,7 +145,8 @@ def code_glow(
         squeeze(),
         squeeze(),
         actnorm(),
-        affine_coupling(net, _first_group(code)),
-        affine_coupling(code_net, _first_group(0, code)),
-        condition(GROUPS, chain(), rest),
+        _divide(code),
+        entry(1, lambda parts: parts[2], partial(affine_given, partial(_LastEntries, net=net))),
+        entry(0, lambda parts: with_holes(parts[2]), partial(affine_given, code_net)),
+        entry(2, lambda parts: everywhere(parts[0], parts[2]), glow_given),
     )

@@ -99,6 +99,37 @@ def channel_given(context: jax.Array) -> Partition:
     return channel._replace(split=split, merge=merge)
 
 
+def affine_given(
+    net: Callable[[int], nn.Module], seen: jax.Array, only: Callable = lambda a: a
+) -> Bijector:
+    """z = x exp(s) + t with (s, t) = net(seen): a coupling's map of the changed part x alone.
+
+    Args:
+      net: as of ``affine_coupling``.
+      seen: what the network sees; for the inverse it must be what it was.
+      only: of log_scale and shift, see ``Partition.only_changed``.
+    """
+
+    def scale_and_shift(params, x):
+        clipped = jnp.clip(seen, -LARGEST_INPUT, LARGEST_INPUT)
+        outputs = net(x.shape[-1]).apply({"params": params}, clipped)
+        # A net may compute in bfloat16; the event and its log-determinant keep their precision.
+        return (only(a.astype(x.dtype)) for a in outputs)
+
+    def forward(params, x):
+        log_scale, shift = scale_and_shift(params, x)
+        return x * jnp.exp(log_scale) + shift, sum_event(log_scale)
+
+    def inverse(params, z):
+        log_scale, shift = scale_and_shift(params, z)
+        return (z - shift) * jnp.exp(-log_scale), -sum_event(log_scale)
+
+    def init(key, x):
+        return net(x.shape[-1]).init(key, seen)["params"]
+
+    return Bijector(init, forward, inverse, "affine_given")
+
+
 def affine_coupling(
     net: Callable[[int], nn.Module], partition: Partition, parity: int | jax.Array = 0
 ) -> Bijector:
@@ -112,26 +143,19 @@ def affine_coupling(
       parity: 0 or 1, which part is kept; may be traced.
     """
 
+    def given(kept):
+        return affine_given(net, kept, lambda a: partition.only_changed(a, parity))
+
     def init(key, x):
         kept, changed = partition.split(x, parity)
-        return net(changed.shape[-1]).init(key, kept)["params"]
+        return given(kept).init(key, changed)
 
-    def scale_and_shift(params, kept, features):
-        seen = jnp.clip(kept, -LARGEST_INPUT, LARGEST_INPUT)
-        log_scale, shift = net(features).apply({"params": params}, seen)
-        # A net may compute in bfloat16; the event and its log-determinant keep their precision.
-        return (partition.only_changed(a.astype(kept.dtype), parity) for a in (log_scale, shift))
+    def mapped(direction):
+        def apply(params, x):
+            kept, changed = partition.split(x, parity)
+            changed, log_det = getattr(given(kept), direction)(params, changed)
+            return partition.merge(kept, changed, parity), log_det
 
-    def forward(params, x):
-        kept, changed = partition.split(x, parity)
-        log_scale, shift = scale_and_shift(params, kept, changed.shape[-1])
-        z = partition.merge(kept, changed * jnp.exp(log_scale) + shift, parity)
-        return z, sum_event(log_scale)
+        return apply
 
-    def inverse(params, z):
-        kept, changed = partition.split(z, parity)
-        log_scale, shift = scale_and_shift(params, kept, changed.shape[-1])
-        x = partition.merge(kept, (changed - shift) * jnp.exp(-log_scale), parity)
-        return x, -sum_event(log_scale)
-
-    return Bijector(init, forward, inverse, "affine_coupling")
+    return Bijector(init, mapped("forward"), mapped("inverse"), "affine_coupling")

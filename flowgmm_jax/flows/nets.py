@@ -173,15 +173,12 @@ class _PooledBlock(nn.Module):
 
 
 class CodeNet(nn.Module):
-    """A residual network whose outputs see all of an image: (B, H, W, C) -> two arrays (B, H, W,
+    """A residual network whose outputs see all of an image: (B, H, W, C) -> two arrays (B,
     features).
 
-    With ``features`` channels of zeros in front, the input is a squeezed image. Two convolutions
-    with half of ``width`` see it at twice the height and width, then ``blocks`` residual ones at
-    H x W, and a dense layer on all positions ends it.
-
-    Raises:
-      ValueError: where C + features is not divisible by 4.
+    The input is a squeezed image, C divisible by 4. Two convolutions with half of ``width`` see it
+    at twice the height and width, then ``blocks`` residual ones at H x W, and a dense layer on all
+    positions ends it.
     """
 
     features: int
@@ -198,14 +195,7 @@ class CodeNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        shape = (*x.shape[:-1], self.features)
-        if (x.shape[-1] + self.features) % 4:
-            raise ValueError(
-                f"CodeNet takes a squeezed image less {self.features} channels, found "
-                f"{x.shape[-1]} channels, expected their sum to be divisible by 4"
-            )
-        squeezed = jnp.concatenate([jnp.zeros(shape, x.dtype), x], axis=-1)
-        image, _ = squeeze().inverse((), squeezed)
+        image, _ = squeeze().inverse((), x)
         h = _keep_products(CodeNet._stem)(self, image)
         blocks = nn.scan(
             _PooledBlock,
@@ -214,6 +204,5 @@ class CodeNet(nn.Module):
             length=self.blocks,
         )
         h, _ = blocks(self.width, self.dtype)(h, None)
-        h = _normalised(h, self.dtype).reshape(len(x), -1)
-        outputs = ScaleAndShift(math.prod(shape[1:]), self.bound)(h)
-        return tuple(a.reshape(shape) for a in outputs)
+        h = _normalised(h, self.dtype).reshape(len(x), math.prod(h.shape[1:]))
+        return ScaleAndShift(self.features, self.bound)(h)

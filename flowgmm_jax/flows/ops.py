@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from flowgmm_jax.flows.bijector import Bijector, stateless, sum_event, zero_log_det
 
@@ -35,36 +34,6 @@ def squeeze() -> Bijector:
         return x, zero_log_det(z)
 
     return stateless(forward, inverse, "squeeze")
-
-
-def haar() -> Bijector:
-    """One level of the Haar wavelet transform: (B, H, W, C) -> (B, H/2, W/2, 4C), orthogonal.
-
-    Of a 2x2 block with pixels a b / c d, the first C channels are the coarse image, (a + b + c + d)
-    / 2, and the others the details, horizontal, vertical and diagonal: (a - b + c - d) / 2, (a + b
-    - c - d) / 2, (a - b - c + d) / 2.
-
-    Raises:
-      ValueError: when H or W is odd.
-    """
-    # Rows: the results; columns: pixels in the order of ``squeeze``, a d b c.
-    mix = 0.5 * np.array([[1, 1, 1, 1], [1, -1, -1, 1], [1, -1, 1, -1], [1, 1, -1, -1]])
-    space_to_depth = squeeze()
-
-    def mixed(x, matrix):
-        groups = x.reshape(*x.shape[:-1], 4, -1)
-        matrix = jnp.asarray(matrix, x.dtype)
-        result = jnp.einsum("ij,bhwjc->bhwic", matrix, groups, precision=jax.lax.Precision.HIGHEST)
-        return result.reshape(x.shape)
-
-    def forward(x):
-        blocks, log_det = space_to_depth.forward((), x)
-        return mixed(blocks, mix), log_det
-
-    def inverse(z):
-        return space_to_depth.inverse((), mixed(z, mix.T))
-
-    return stateless(forward, inverse, "haar")
 
 
 def logit(alpha: float, levels: float) -> Bijector:

@@ -17,7 +17,6 @@ from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
 IMAGE_FLOWS = {
     "image_realnvp": flows.image_realnvp,
     "glow": flows.glow,
-    "wavelet_glow": flows.wavelet_glow,
     "code_glow": flows.code_glow,
 }
 VECTOR_FLOWS = {"vector_realnvp": flows.vector_realnvp}
@@ -86,6 +85,12 @@ def build(config: ConfigDict) -> Model:
       InputError: for a field that is unknown or out of range; the message names it.
     """
     info = datasets.info(config.data)
+    code = config.flow.get("code", config.prior.dimensions)
+    if code != config.prior.dimensions:
+        raise InputError(
+            f"config.prior.dimensions is {config.prior.dimensions}, expected config.flow.code, "
+            f"{code}, since classes are to differ in the code"
+        )
     return flowgmm(
         build_flow(config, info),
         info.shape,

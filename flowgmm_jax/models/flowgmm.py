@@ -51,9 +51,6 @@ class Loss(NamedTuple):
       centred: whether the terms of the class take pixels at the centres of their grey levels, as a
         model in use classifies them, and the density alone takes them dequantised. Both class terms
         must be "cross_entropy": a likelihood is a density.
-      marginal_ramp: (first, begin, end), where classes are to be learnt before the density: the
-        weight is ``first`` up to step ``begin`` and rises to marginal_weight at step ``end``, by
-        equal factors in equal times. (): it is marginal_weight throughout.
     """
 
     labeled: str
@@ -65,7 +62,6 @@ class Loss(NamedTuple):
     confidence: float
     marginal_view: str = "student"
     centred: bool = False
-    marginal_ramp: tuple[float, int, int] | tuple[()] = ()
 
 
 def _label_term(kind: str, tables: density.Tables, y: jax.Array, prior: gmm.GMM) -> jax.Array:
@@ -120,8 +116,8 @@ def flowgmm(
         raise InputError(f"config.loss.centred is for images, expected False for shape {shape}")
     if loss.centred and not loss.labeled == loss.consistency == "cross_entropy":
         raise InputError(
-            f"config.loss.labeled is {loss.labeled!r} and consistency {loss.consistency!r}, "
-            f"expected 'cross_entropy' for both where config.loss.centred is True"
+            f"config.loss.labeled is {loss.labeled!r} and config.loss.consistency "
+            f"{loss.consistency!r}, expected 'cross_entropy' where config.loss.centred is True"
         )
 
     def events(x):
@@ -186,11 +182,7 @@ def flowgmm(
             seen = (tables(params, x_students) if loss.centred else students).joint
             explained = seen if loss.labeled == "cross_entropy" else unlabeled.joint
         if len(explained):
-            weight = loss.marginal_weight
-            if loss.marginal_ramp:
-                first, begin, end = loss.marginal_ramp
-                weight = losses.geometric_ramp(step, first, weight, begin, end)
-            terms["marginal"] = weight * losses.marginal_nll(explained).mean()
+            terms["marginal"] = loss.marginal_weight * losses.marginal_nll(explained).mean()
         metrics = {}
         if loss.consistency_weight and len(unlabeled.logits):
             teacher = tables(jax.lax.stop_gradient(params), for_classes(batch.x_teacher))

@@ -50,14 +50,6 @@ def check(config: ConfigDict) -> None:
             f"config.augment.affine is {tuple(config.augment.affine)}, expected () or three "
             "numbers: angle, zoom, shear"
         )
-    if ramp := config.loss.marginal_ramp:
-        valid = len(ramp) == 3 and ramp[0] > 0 and config.loss.marginal_weight > 0
-        if not (valid and 0 <= ramp[1] < ramp[2]):
-            raise InputError(
-                f"config.loss.marginal_ramp is {tuple(ramp)} to a marginal_weight of "
-                f"{config.loss.marginal_weight}, expected (first weight, begin, end) with positive "
-                "weights and begin < end"
-            )
     if config.prior.dimensions and (moved := {"means", "log_scale"} & set(config.prior.trainable)):
         raise InputError(
             f"config.prior.trainable names {', '.join(sorted(moved))}, expected neither means nor "

@@ -31,7 +31,6 @@ BEFORE = {
     "prior.dimensions": 0,
     "loss.marginal_view": "student",
     "loss.centred": False,
-    "loss.marginal_ramp": [],
     "augment.bend": 0.0,
     "augment.cutout": 0,
 }

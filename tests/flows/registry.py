@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowgmm_jax import flows
+from flowgmm_jax.flows.bijector import zero_log_det
 
 
 class Entry(NamedTuple):
@@ -63,8 +64,17 @@ def repeated_step(dtype=None):
     return flows.repeat(partial(step, dtype=dtype), 3)
 
 
-def conditioned_step(dtype=None):
-    return flows.condition(5, flows.actnorm(), lambda c: step(1, dtype, flows.channel_given(c)))
+def autoregressive(dtype=None):
+    narrow = partial(NETS["convnet"], dtype=dtype)
+    divide = flows.stateless(
+        lambda x: ((x[..., :1], x[..., 1:]), zero_log_det(x)),
+        lambda pair: (jnp.concatenate(pair, axis=-1), zero_log_det(pair)),
+    )
+    return flows.chain(
+        divide,
+        flows.entry(1, lambda pair: pair[0], lambda c: step(1, dtype, flows.channel_given(c))),
+        flows.entry(0, lambda pair: pair[1], partial(flows.affine_given, narrow)),
+    )
 
 
 def two_scales(dtype=None):
@@ -86,7 +96,6 @@ BIJECTORS: dict[str, Entry] = {
     "gaussianize of three pieces": plain(
         flows.gaussianize(1e-4, 16, (3, 12), (0.2, 1.0, 0.5)), pixels(2, 3, 3, 1)
     ),
-    "haar": plain(flows.haar(), IMAGE),
     "squeeze": plain(flows.squeeze(), IMAGE),
     "stateless": plain(sinh, normal(4, 3)),
     **{
@@ -110,7 +119,8 @@ BIJECTORS: dict[str, Entry] = {
         lambda dtype=None: flows.factor_out(step(0, dtype)), normal(2, 4, 4, 4)
     ),
     "glow_step": conditioned(partial(step, 0), IMAGE),
-    "condition": conditioned(conditioned_step, normal(2, 4, 4, 5)),
+    "entry": conditioned(autoregressive, normal(2, 4, 4, 5)),
+    "affine_given in an entry": conditioned(autoregressive, normal(2, 4, 4, 5)),
     "multiscale": conditioned(two_scales, normal(4, 4, 4, 4)),
     "image_realnvp": conditioned(
         lambda dtype=None: flows.image_realnvp(16, (4,), 1, dtype=dtype), pixels(2, 4, 4, 1)
@@ -141,24 +151,21 @@ BIJECTORS: dict[str, Entry] = {
         ),
         pixels(8, 4, 4, 1),
     ),
-    "wavelet_glow": conditioned(
-        lambda dtype=None: flows.wavelet_glow(16, 2, 2, width=4, dtype=dtype), pixels(8, 4, 4, 1)
-    ),
-    "wavelet_glow with edges and pooling": conditioned(
-        lambda dtype=None: flows.wavelet_glow(
-            16, 1, 2, width=4, edges=(1,), spreads=(0.2, 1.0), dtype=dtype, pool=True
-        ),
-        pixels(8, 4, 4, 1),
-    ),
     "code_glow": conditioned(
         lambda dtype=None: flows.code_glow(
-            16, 2, 2, width=4, code_width=4, code_blocks=2, dtype=dtype
+            16, 2, 2, width=4, code_width=8, code_blocks=2, dtype=dtype
         ),
         pixels(8, 8, 8, 1),
     ),
+    "code_glow of colours": conditioned(
+        lambda dtype=None: flows.code_glow(
+            16, 1, 2, width=4, code_width=8, code_blocks=1, dtype=dtype
+        ),
+        pixels(8, 4, 4, 3),
+    ),
     "code_glow with edges and pooling": conditioned(
         lambda dtype=None: flows.code_glow(
-            16, 1, 4, 4, 4, 1, edges=(1,), spreads=(0.2, 1.0), dtype=dtype, pool=True
+            16, 1, 4, 4, 8, 1, edges=(1,), spreads=(0.2, 1.0), dtype=dtype, pool=True
         ),
         pixels(8, 8, 8, 1),
     ),

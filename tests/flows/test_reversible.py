@@ -56,7 +56,6 @@ def test_rounding_errors_of_a_deep_flow_stay_small():
     [
         partial(flows.glow, levels=16, stages=((1, 2), (1, 2)), width=6),
         partial(flows.image_realnvp, levels=16, widths=(6, 6), blocks=1),
-        partial(flows.wavelet_glow, levels=16, coarse_steps=2, detail_steps=1, width=6),
         partial(flows.vector_realnvp, steps=3, hidden=(6,)),
     ],
 )

@@ -246,6 +246,42 @@ def test_means_differ_in_the_first_latents_alone():
     np.testing.assert_allclose(loss, expected, rtol=1e-3)
 
 
+def code_config() -> ConfigDict:
+    config = image_config()
+    config.flow.update({"name": "code_glow", "steps": 1, "code": 3, "code_width": 4})
+    config.flow.code_blocks = 1
+    del config.flow["stages"]
+    config.prior.update({"radius": 5.0, "dimensions": 3})
+    config.loss.update({"labeled": "cross_entropy", "consistency": "cross_entropy"})
+    config.loss.update({"consistency_weight": 1.0, "centred": True, "marginal_view": "teacher"})
+    return config
+
+
+def test_classes_train_the_network_of_the_code_and_none_of_the_density():
+    config = code_config()
+    config.loss.marginal_weight = 0.0
+    model, batch = fg.build(config), batch_of(config)
+    params = built(config)[1]
+    gradient = jax.grad(lambda p: model.loss(p, batch, jax.random.key(0), STEP)[0])
+    *_, of_s, of_code, of_r = compiled(gradient)(params)["flow"]
+    assert all(np.abs(leaf).max() == 0 for leaf in jax.tree.leaves((of_s, of_r)))
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(of_code))
+
+
+def test_samples_of_a_model_with_a_code_have_their_class():
+    model, params = built(code_config())
+    x = model.sample(params, jax.random.key(0), jnp.array([0, 2, 1]), 0.25)
+    np.testing.assert_array_equal(model.class_log_density(params, x).argmax(1), [0, 2, 1])
+
+
+@pytest.mark.parametrize("dimensions", [0, 2, 4])
+def test_classes_differ_in_the_code(dimensions):
+    config = code_config()
+    config.prior.dimensions = dimensions
+    with pytest.raises(fg.InputError, match=rf"dimensions is {dimensions}, expected .*code, 3"):
+        fg.build(config)
+
+
 def test_bad_arguments_of_a_flow_are_named():
     config = image_config()
     config.flow.update({"edges": (1,), "spreads": (1.0,)})
@@ -268,17 +304,6 @@ def test_means_cannot_differ_in_more_dimensions_than_there_are(dimensions):
         fg.build(config)
 
 
-@pytest.mark.parametrize(("step", "weight"), [(0, 0.01), (15, 0.1), (40, 1.0)])
-def test_the_weight_of_the_marginal_rises_along_its_ramp(vector, step, weight):
-    _, params = vector
-    config = vector_config(marginal_weight=1.0)
-    batch = batch_of(config)
-    _, plain = fg.build(config).loss(params, batch, jax.random.key(0), step)
-    config.loss.marginal_ramp = (0.01, 10, 20)
-    _, ramped = fg.build(config).loss(params, batch, jax.random.key(0), step)
-    np.testing.assert_allclose(ramped["loss_marginal"], weight * plain["loss_marginal"], rtol=1e-5)
-
-
 def test_metrics_are_those_of_the_batch(vector):
     model, params = vector
     batch = batch_of(vector_config())
@@ -288,6 +313,46 @@ def test_metrics_are_those_of_the_batch(vector):
     bits = -model.log_density(params, everything).mean() / (2 * np.log(2))
     np.testing.assert_allclose(metrics["accuracy"], 100 * (table.argmax(1) == batch.y).mean())
     np.testing.assert_allclose(metrics["bits_per_dim"], bits, rtol=1e-5)
+
+
+@pytest.mark.parametrize("view", ["student", "teacher"])
+def test_classes_may_be_those_of_centred_pixels_while_the_density_is_of_dequantised_ones(
+    image, view
+):
+    config, params = image_config(), image[1]
+    config.loss.update(
+        labeled="cross_entropy",
+        marginal_weight=0.7,
+        marginal_view=view,
+        consistency="cross_entropy",
+        consistency_weight=1.0,
+    )
+    batch = batch_of(config)
+    centres = Batch(*[a if a.ndim == 1 else np.floor(a) + np.float32(0.5) for a in batch])
+    noisy, quiet = (
+        compiled(fg.build(config).loss)(params, b, jax.random.key(0), STEP)[1]
+        for b in (batch, centres)
+    )
+    config.loss.centred = True
+    _, metrics = compiled(fg.build(config).loss)(params, batch, jax.random.key(0), STEP)
+    for name in ("loss_labeled", "loss_consistency", "accuracy"):
+        np.testing.assert_allclose(metrics[name], quiet[name], rtol=1e-4)
+    for name in ("loss_marginal", "bits_per_dim"):
+        np.testing.assert_allclose(metrics[name], noisy[name], rtol=1e-4)
+    assert abs(noisy["loss_labeled"] - quiet["loss_labeled"]) > 1e-3
+
+
+def test_likelihoods_are_not_those_of_centred_pixels():
+    config = image_config()
+    config.loss.centred = True
+    with pytest.raises(fg.InputError, match="labeled is 'class_conditional'.*expected 'cross_ent"):
+        fg.build(config)
+
+
+def test_vectors_have_no_pixels_to_centre():
+    config = vector_config(labeled="cross_entropy", consistency="cross_entropy", centred=True)
+    with pytest.raises(fg.InputError, match=r"config.loss.centred is for images, .* shape \(2,\)"):
+        fg.build(config)
 
 
 @pytest.mark.parametrize("view", ["student", "teacher"])
