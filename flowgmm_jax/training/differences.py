@@ -24,13 +24,14 @@ FREE_FIELDS = {
 }
 # Fields in which the processes of one job may differ.
 LOCAL_FIELDS = ("data.data_dir", "data.split_file")
-# What runs did before there was a field for it.
+# What runs did before there was a field for it, or do since there is none.
 BEFORE = {
     "flow.reversible": False,
     "train.parts": 0,
     "prior.dimensions": 0,
     "loss.marginal_view": "student",
     "loss.centred": False,
+    "loss.marginal_ramp": [],
     "augment.bend": 0.0,
     "augment.cutout": 0,
 }
