@@ -7,6 +7,7 @@ the precision of the parameters.
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -78,7 +79,7 @@ class Conv3x3(nn.Module):
         return same_convolution(x, kernel) + bias
 
 
-def _normalised(h: jax.Array, dtype: Any) -> jax.Array:
+def _normalised(h: jax.Array, dtype: Any = None) -> jax.Array:
     return nn.relu(nn.LayerNorm(dtype=dtype)(h))
 
 
@@ -96,6 +97,11 @@ class _ResidualBlock(nn.Module):
         h = h + Conv3x3(self.width, dtype=self.dtype)(_normalised(update, self.dtype))
         skip = skip + nn.Dense(self.width, dtype=self.dtype)(h)
         return (h, skip), None
+
+
+def _repeated(block: type[nn.Module], n: int) -> Callable[..., nn.Module]:
+    """n blocks as a scan, as over the couplings: compile time does not grow with depth."""
+    return nn.scan(block, variable_axes={"params": 0}, split_rngs={"params": True}, length=n)
 
 
 class ResNet(nn.Module):
@@ -117,14 +123,8 @@ class ResNet(nn.Module):
         h = nn.relu(jnp.concatenate([x, -x], axis=-1))
         h = Conv3x3(self.width, dtype=self.dtype)(h)
         skip = nn.Dense(self.width, dtype=self.dtype)(h)
-        # A scan over the blocks, as over the couplings: compile time does not grow with depth.
-        blocks = nn.scan(
-            _ResidualBlock,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            length=self.blocks,
-        )
-        (h, skip), _ = blocks(self.width, self.dtype)((h, skip), None)
+        blocks = _repeated(_ResidualBlock, self.blocks)(self.width, self.dtype)
+        (h, skip), _ = blocks((h, skip), None)
         return ScaleAndShift(self.features, self.bound)(_normalised(skip, self.dtype))
 
 
@@ -161,15 +161,14 @@ class _PooledBlock(nn.Module):
     """One residual block, which sees a mean over the image; shaped for a scan over blocks."""
 
     width: int
-    dtype: Any = None
 
     @_keep_products
     @nn.compact
     def __call__(self, h: jax.Array, _) -> tuple[jax.Array, None]:
-        conv = partial(Conv3x3, self.width, weight_norm=False, dtype=self.dtype)
-        update = conv()(_normalised(h, self.dtype))
-        context = nn.Dense(self.width, dtype=self.dtype)(update.mean((1, 2), keepdims=True))
-        return h + conv()(_normalised(update + context, self.dtype)), None
+        conv = partial(Conv3x3, self.width, weight_norm=False)
+        update = conv()(_normalised(h))
+        context = nn.Dense(self.width)(update.mean((1, 2), keepdims=True))
+        return h + conv()(_normalised(update + context)), None
 
 
 class CodeNet(nn.Module):
@@ -185,24 +184,17 @@ class CodeNet(nn.Module):
     width: int
     blocks: int
     bound: float = 2.0
-    dtype: Any = None
 
     def _stem(self, image: jax.Array) -> jax.Array:
-        conv = partial(Conv3x3, self.width // 2, weight_norm=False, dtype=self.dtype)
-        h = conv()(_normalised(conv()(image), self.dtype))
-        h, _ = squeeze().forward((), _normalised(h, self.dtype))
-        return nn.Dense(self.width, dtype=self.dtype)(h)
+        conv = partial(Conv3x3, self.width // 2, weight_norm=False)
+        h = conv()(_normalised(conv()(image)))
+        h, _ = squeeze().forward((), _normalised(h))
+        return nn.Dense(self.width)(h)
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         image, _ = squeeze().inverse((), x)
         h = _keep_products(CodeNet._stem)(self, image)
-        blocks = nn.scan(
-            _PooledBlock,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            length=self.blocks,
-        )
-        h, _ = blocks(self.width, self.dtype)(h, None)
-        h = _normalised(h, self.dtype).reshape(len(x), math.prod(h.shape[1:]))
+        h, _ = _repeated(_PooledBlock, self.blocks)(self.width)(h, None)
+        h = _normalised(h).reshape(len(x), math.prod(h.shape[1:]))
         return ScaleAndShift(self.features, self.bound)(h)

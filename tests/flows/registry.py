@@ -64,17 +64,25 @@ def repeated_step(dtype=None):
     return flows.repeat(partial(step, dtype=dtype), 3)
 
 
-def autoregressive(dtype=None):
-    narrow = partial(NETS["convnet"], dtype=dtype)
+def divided(bijector):
+    """``bijector``, of pairs, on the first channel and the others."""
     divide = flows.stateless(
         lambda x: ((x[..., :1], x[..., 1:]), zero_log_det(x)),
         lambda pair: (jnp.concatenate(pair, axis=-1), zero_log_det(pair)),
     )
-    return flows.chain(
-        divide,
-        flows.entry(1, lambda pair: pair[0], lambda c: step(1, dtype, flows.channel_given(c))),
-        flows.entry(0, lambda pair: pair[1], partial(flows.affine_given, narrow)),
-    )
+    return flows.chain(divide, bijector)
+
+
+def given_step(dtype=None):
+    def given(context):
+        return step(1, dtype, flows.channel_given(context))
+
+    return divided(flows.entry(1, lambda pair: pair[0], given))
+
+
+def given_affine(dtype=None):
+    net = partial(NETS["convnet"], dtype=dtype)
+    return divided(flows.entry(0, lambda pair: pair[1], partial(flows.affine_given, net)))
 
 
 def two_scales(dtype=None):
@@ -119,8 +127,8 @@ BIJECTORS: dict[str, Entry] = {
         lambda dtype=None: flows.factor_out(step(0, dtype)), normal(2, 4, 4, 4)
     ),
     "glow_step": conditioned(partial(step, 0), IMAGE),
-    "entry": conditioned(autoregressive, normal(2, 4, 4, 5)),
-    "affine_given in an entry": conditioned(autoregressive, normal(2, 4, 4, 5)),
+    "entry": conditioned(given_step, normal(2, 4, 4, 5)),
+    "affine_given in an entry": conditioned(given_affine, normal(2, 4, 4, 5)),
     "multiscale": conditioned(two_scales, normal(4, 4, 4, 4)),
     "image_realnvp": conditioned(
         lambda dtype=None: flows.image_realnvp(16, (4,), 1, dtype=dtype), pixels(2, 4, 4, 1)
