@@ -69,10 +69,7 @@ def start(workdir: Path, parts: int, devices: list[int]) -> list[subprocess.Pope
         if len(devices) > 1:
             command += [f"--coordinator=127.0.0.1:{port}", f"--num_processes={len(devices)}"]
             command += [f"--process_id={i}"]
-        environment = os.environ | {
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}",
-            "PYTHONPATH": str(ROOT),
-        }
+        environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(count), "PYTHONPATH": str(ROOT)}
         pipe = subprocess.PIPE
         processes.append(
             subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)

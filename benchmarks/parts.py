@@ -11,7 +11,7 @@ import os
 import time
 from pathlib import Path
 
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=1"
+os.environ["JAX_NUM_CPU_DEVICES"] = "1"
 
 import jax
 import numpy as np

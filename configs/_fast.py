@@ -24,3 +24,24 @@ def get_config(num_labels: int) -> ConfigDict:
     config.augment.affine = (20.0, 0.2, 0.2)
     config.augment.bend = 0.7
     return config
+
+
+def give_classes_a_code(config: ConfigDict) -> None:
+    """Classes and density have networks of their own: a few latents say the class, and the rest
+    is a density given these, learnt from images that are cropped but not deformed."""
+    flow = config.flow
+    config.flow = {
+        "name": "code_glow",
+        "steps": 8,
+        "code": 10,  # one number a class
+        "code_width": 64,
+        "code_blocks": 4,
+        "edges": (1,),  # the background, grey level 0, is a piece by itself
+        "spreads": (1.0, 1.0),
+        **{field: flow[field] for field in flow if field not in ("name", "stages")},
+    }
+    config.prior.dimensions = 10
+    config.prior.means = "split"
+    config.prior.radius = 5.6  # any two are 7.9 apart, as above they are on average
+    config.loss.centred = True
+    config.loss.marginal_view = "teacher"

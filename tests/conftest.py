@@ -9,9 +9,7 @@ from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")  # nothing from an earlier run
-DEVICES = "--xla_force_host_platform_device_count"
-if DEVICES not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DEVICES}=2".strip()
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for configs/, which is not installed
 

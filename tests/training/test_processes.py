@@ -39,7 +39,11 @@ def free_port():
 def start(workdir, *flags, num_devices=1, fields=(), environment=()):
     """Starts train.py on some virtual devices."""
     fields = FIELDS | dict(fields)
-    xla_flags = f"{FAST_COMPILATION} --xla_force_host_platform_device_count={num_devices}"
+    variables = {
+        "XLA_FLAGS": FAST_COMPILATION,
+        "JAX_NUM_CPU_DEVICES": str(num_devices),
+        "PYTHONPATH": str(ROOT),
+    }
     return subprocess.Popen(
         [
             *(sys.executable, "train.py", f"--config={tiny.__file__}", f"--workdir={workdir}"),
@@ -47,7 +51,7 @@ def start(workdir, *flags, num_devices=1, fields=(), environment=()):
             *flags,
         ],
         cwd=ROOT,
-        env=os.environ | {"XLA_FLAGS": xla_flags, "PYTHONPATH": str(ROOT)} | dict(environment),
+        env=os.environ | variables | dict(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
