@@ -1,5 +1,4 @@
-"""FashionMNIST with 1,000 labels on two CPU cores (not on the poster), with the class in a
-code.
+"""FashionMNIST with 1,000 labels on two CPU cores (not on the poster), the class in a code.
 
     JAX_NUM_CPU_DEVICES=2 python train.py --config=configs/fashion_mnist_1k_fast.py \
         --config.data.data_dir=DIR

@@ -1,4 +1,4 @@
-"""MNIST with 100 labels on two CPU cores (not on the poster), with the class in a code.
+"""MNIST with 100 labels on two CPU cores (not on the poster), the class in a code.
 
     JAX_NUM_CPU_DEVICES=2 python train.py --config=configs/mnist_100_fast.py \
         --config.data.data_dir=DIR --config.data.split_file=mnist_100_0.npz

@@ -1,6 +1,7 @@
 """MNIST without labels: the density alone, for bits/dim.
 
-    python train.py --config=configs/mnist_density.py --config.data.data_dir=DIR
+    JAX_NUM_CPU_DEVICES=2 python train.py --config=configs/mnist_density.py \
+        --config.data.data_dir=DIR
 
 The training images come in as labelled ones, but their labels weigh nothing and the prior is a
 single Gaussian, all of its means at zero; the accuracy that is reported means nothing.
