@@ -53,9 +53,11 @@ def name_of(spec: str) -> str:
 
 
 def check_overrides(config: ConfigDict, arguments: Sequence[str]) -> None:
-    """Raises InputError, with the known fields, for a ``--config.FIELD=`` of an unknown field."""
+    """Raises InputError for a ``--config.FIELD=`` of an unknown field, with the known ones, and for
+    a second one of a tuple: the flag would take both, one behind the other."""
+    tuples = {}
     for argument in arguments:
-        name = argument.lstrip("-").partition("=")[0]
+        name, _, value = argument.lstrip("-").partition("=")
         if not argument.startswith("-") or not name.startswith("config."):
             continue
         section = config
@@ -66,6 +68,10 @@ def check_overrides(config: ConfigDict, arguments: Sequence[str]) -> None:
                 hint = f"did you mean {guess[0]}? " if guess else ""
                 raise InputError(f"{name} is no field: {hint}expected one of {', '.join(known)}")
             section = section[field]
+        if isinstance(section, tuple):
+            if name in tuples:
+                raise InputError(f"{name} is {tuples[name]} and {value}, expected one of them")
+            tuples[name] = value
 
 
 def config_flag(default: str) -> flags.FlagHolder:

@@ -41,6 +41,11 @@ BAD_INPUT = {
     "a misspelt section": (["--config.trian.steps=3"], 2, "config.trian.*train"),
     "a field of a field": (["--config.train.steps.more=3"], 2, "config.train.steps.more"),
     "a wrong type": (["--config.train.steps=many"], (1, 2), "config.train.steps.*many"),
+    "a tuple given twice": (
+        ["--config.flow.stages=((1,1),)", "--config.flow.stages=((2,1),)"],
+        2,
+        r"config.flow.stages is \(\(1,1\),\) and \(\(2,1\),\), expected one",
+    ),
     "an unknown flag": (["--confg=configs/moons.py"], 1, "confg"),
     "a missing config file": (["--config=configs/nowhere.py"], 2, "configs/nowhere.py"),
     "a config file given apart": (["--config", "configs/nowhere.py"], 2, "configs/nowhere.py"),
