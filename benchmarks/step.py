@@ -2,7 +2,7 @@
 
     JAX_NUM_CPU_DEVICES=2 python benchmarks/step.py
 
-with a device for each core, which is faster than one for all. 16 couplings, 5.1 M parameters, 32
+A device for each core is faster than one for all. 16 couplings, 5.1 M parameters, 32
 labelled and 32 unlabelled images a step, two views. The images are made up: time does not depend on
 them. Prints the step's time, the FLOPs of its convolutions, the machine's matrix-product rate in
 the same run, and the step's time over the floor, FLOPs / rate; and, where torch is installed, the
