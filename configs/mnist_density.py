@@ -23,7 +23,7 @@ def get_config():
     config.augment.crop = 0
     config.augment.affine = ()
     config.augment.bend = 0.0
-    config.train.steps = 12_000
+    config.train.steps = 17_000
     config.train.batch_labeled = 64
     config.train.batch_unlabeled = 0
     config.train.eval_every = 1000
