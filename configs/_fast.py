@@ -1,4 +1,4 @@
-"""What makes MNIST-sized images fast on two CPU cores, half an hour; not an experiment itself.
+"""What makes MNIST-sized images fast on two CPU cores, 10 to 30 minutes; not an experiment itself.
 
 docs/experiments.md has the trials, on held-out training images, that these settings come from.
 """
