@@ -8,7 +8,7 @@ them. Prints the step's time, the FLOPs of its convolutions, the machine's matri
 the same run, and the step's time over the floor, FLOPs / rate; and, where torch is installed, the
 time of the same step in PyTorch (torch_step.py), in a process of its own between two rounds of
 ours, since its threads go on spinning after a step. Times are medians; of ours, over calls of two
-steps, as training calls several, with ``train.parts`` of two a CPU device.
+steps, as training calls several, in two parts (``train.parts``) a CPU device.
 """
 
 import importlib.util
