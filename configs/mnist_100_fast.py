@@ -4,7 +4,7 @@
         --config.data.data_dir=DIR --config.data.split_file=mnist_100_0.npz
 
 Ten images of a class are soon known by heart: fewer of a batch have labels than with 1,000, and
-squares are cut out of the students' views. Half of the steps of the other fast configs: ten minutes.
+squares are cut out of the students' views. Half of the steps of `mnist_1k_fast`: ten minutes.
 """
 
 from configs import _fast
