@@ -14,7 +14,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from flowgmm_jax import cli
-from flowgmm_jax.training import processes, report
+from flowgmm_jax.runs import processes
+from flowgmm_jax.runs.result import print_result
 from flowgmm_jax.training.trainer import train_and_evaluate
 
 DEFAULT = str(Path(__file__).parent / "configs" / "digits.py")
@@ -31,7 +32,7 @@ def main() -> None:
     workdir = Path(WORKDIR.value or Path("runs") / name)
     result = train_and_evaluate(CONFIG.value, workdir)
     if processes.is_primary():
-        report.print_result(name, workdir, CONFIG.value, result)
+        print_result(name, workdir, CONFIG.value, result)
 
 
 if __name__ == "__main__":

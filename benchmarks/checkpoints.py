@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from flowgmm_jax import cli
+from flowgmm_jax.runs.checkpoint import Checkpoints
 from flowgmm_jax.training import trainer
-from flowgmm_jax.training.checkpoint import Checkpoints
 
 CONFIG = Path(__file__).parents[1] / "configs" / "digits.py"
 EVERY = 100

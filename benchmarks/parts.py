@@ -18,8 +18,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from flowgmm_jax import cli
-from flowgmm_jax.training import devices, inputs
+from flowgmm_jax import cli, devices
+from flowgmm_jax.training import inputs
 from flowgmm_jax.training.trainer import map_steps, prepare
 
 CONFIGS = Path(__file__).parents[1] / "configs"

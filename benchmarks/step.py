@@ -26,11 +26,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from flowgmm_jax import cli
+from flowgmm_jax import cli, devices
 from flowgmm_jax.data.augment import random_crop, view
-from flowgmm_jax.data.sampling import Pool, draw_batch
+from flowgmm_jax.data.batches import Pool, draw_batch
 from flowgmm_jax.models.build import build
-from flowgmm_jax.training import devices
 from flowgmm_jax.training.optimizer import make_optimizer
 from flowgmm_jax.training.step import init_state, make_train_steps
 

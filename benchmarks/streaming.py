@@ -16,8 +16,8 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
-from flowgmm_jax import cli
-from flowgmm_jax.training import devices, inputs
+from flowgmm_jax import cli, devices
+from flowgmm_jax.training import inputs
 from flowgmm_jax.training.trainer import map_steps, prepare
 
 CONFIG = Path(__file__).parents[1] / "configs" / "digits.py"

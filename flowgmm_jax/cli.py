@@ -14,8 +14,8 @@ from ml_collections import ConfigDict, config_flags
 
 from flowgmm_jax.compilation import keep_compiled_programs
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.training import processes
-from flowgmm_jax.training.signals import Stopped
+from flowgmm_jax.runs import processes
+from flowgmm_jax.runs.signals import Stopped
 
 BAD_INPUT = 2
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from configs import default
 from flowgmm_jax import flows, gmm
-from flowgmm_jax.data.sampling import Batch
+from flowgmm_jax.data.batches import Batch
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
 from flowgmm_jax.training.optimizer import make_optimizer

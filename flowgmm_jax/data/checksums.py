@@ -10,7 +10,7 @@ import argparse
 
 import numpy as np
 
-from flowgmm_jax.data import content, tfds
+from flowgmm_jax.data import hashing, tfds
 from flowgmm_jax.errors import InputError
 
 # Number of examples and digest of a split.
@@ -29,7 +29,7 @@ def digest(x: np.ndarray, y: np.ndarray) -> str:
     """64 bits, in hexadecimal, of pairs of images x (N, ...) and labels y (N,) in any order."""
     total = 0
     for label in np.unique(y):
-        hashes = content.fingerprints(x[y == label], salt=str(label))
+        hashes = hashing.fingerprints(x[y == label], salt=str(label))
         total += int(hashes.sum(dtype=np.uint64))
     return f"{total % 2**64:016x}"
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from flowgmm_jax.data import checksums, digits, files, order, tfds, toy
+from flowgmm_jax.data import builtin, checksums, digits, files, order, tfds
 from flowgmm_jax.data.base import Dataset, Info
 from flowgmm_jax.data.blocks import blocks
 from flowgmm_jax.errors import InputError
@@ -27,8 +27,8 @@ class Source(NamedTuple):
 
 
 _TOY = Source(
-    info=lambda data: toy.info(data.name),
-    load=lambda data: toy.load(data.name, data.split_seed),
+    info=lambda data: builtin.info(data.name),
+    load=lambda data: builtin.load(data.name, data.split_seed),
 )
 _TFDS = Source(
     info=lambda data: tfds.INFO[data.name],
@@ -36,7 +36,7 @@ _TFDS = Source(
     load_test=lambda data: tfds.load_split(data.name, "test", data.data_dir),
 )
 SOURCES = {
-    **dict.fromkeys(toy.SETS, _TOY),
+    **dict.fromkeys(builtin.SETS, _TOY),
     "digits": Source(info=lambda data: digits.INFO, load=lambda data: digits.load()),
     **dict.fromkeys(tfds.INFO, _TFDS),
     "npz": Source(

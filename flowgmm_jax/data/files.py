@@ -12,7 +12,7 @@ from numpy.lib.npyio import NpzFile
 from PIL import Image
 from tqdm import tqdm
 
-from flowgmm_jax.data import cache, content, npz
+from flowgmm_jax.data import cache, hashing, npz
 from flowgmm_jax.data.base import Dataset, Info
 from flowgmm_jax.errors import InputError
 
@@ -255,6 +255,6 @@ def _hold_out(source: str, x: np.ndarray, y: np.ndarray, info: Info) -> Dataset:
             f"{source}: no test set, and no class has the 5 labelled examples that are needed "
             "to hold out a fifth"
         )
-    test = content.choose(x, y, counts, salt="test", purpose=source)
+    test = hashing.choose(x, y, counts, salt="test", purpose=source)
     train = np.setdiff1d(np.arange(len(y)), test)
     return Dataset(x[train], y[train], x[test], y[test], info)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flowgmm_jax.data import content, tfds
+from flowgmm_jax.data import hashing, tfds
 
 NAMES = ("mnist", "fashion_mnist")
 FOLDER = Path(__file__).parent / "order"
@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent / "order"
 
 def fingerprints(name: str, x: np.ndarray) -> np.ndarray:
     """Fingerprints uint32 (N,) of training images; the set's name is the salt."""
-    return content.fingerprints(x, salt=name, dtype=np.uint32)
+    return hashing.fingerprints(x, salt=name, dtype=np.uint32)
 
 
 def original_order(name: str, x_train: np.ndarray) -> np.ndarray | None:
@@ -58,7 +58,7 @@ def write(name: str, data_dir: str) -> None:
     """
     x, _ = tfds.load_split(name, "train", data_dir)
     result = fingerprints(name, x)
-    if len(np.unique(result)) < len(np.unique(content.fingerprints(x, salt=name))):
+    if len(np.unique(result)) < len(np.unique(hashing.fingerprints(x, salt=name))):
         raise ValueError(f"{name}: different images share a fingerprint, another salt is needed")
     np.save(FOLDER / f"{name}.npy", result)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from flowgmm_jax.data import content, order, toy
+from flowgmm_jax.data import builtin, hashing, order
 from flowgmm_jax.data.base import Dataset
 from flowgmm_jax.errors import InputError
 
@@ -58,8 +58,8 @@ def make_split(dataset: Dataset, data: ConfigDict) -> Split:
     everything = np.arange(len(dataset.y_train))
     if data.split_file:
         labeled, unlabeled = _read_split_file(dataset, data)
-    elif data.num_labels == PUBLISHED_LABELS and data.name in toy.SETS:
-        labeled = toy.labeled_indices(data.name, data.split_seed)
+    elif data.num_labels == PUBLISHED_LABELS and data.name in builtin.SETS:
+        labeled = builtin.labeled_indices(data.name, data.split_seed)
         unlabeled = np.setdiff1d(everything, labeled)
     elif data.num_labels == ALL_LABELS:
         validation = _choose_validation(dataset, data, taken=everything[:0])
@@ -76,10 +76,10 @@ def make_split(dataset: Dataset, data: ConfigDict) -> Split:
 def _choose_validation(dataset: Dataset, data: ConfigDict, taken: np.ndarray) -> np.ndarray:
     if data.validation < 0:
         raise InputError(f"config.data.validation={data.validation}; expected 0 or more examples")
-    return content.choose(
+    return hashing.choose(
         dataset.x_train,
         _without_labels(dataset.y_train, taken),
-        content.balanced_counts(data.validation, dataset.info.num_classes),
+        hashing.balanced_counts(data.validation, dataset.info.num_classes),
         salt="validation",
         purpose=f"config.data.validation={data.validation}",
     )
@@ -92,10 +92,10 @@ def _choose_labeled(dataset: Dataset, data: ConfigDict) -> np.ndarray:
             f"config.data.num_labels={data.num_labels}; expected at least one for each of the "
             f"{num_classes} classes, or {ALL_LABELS} for all"
         )
-    return content.choose(
+    return hashing.choose(
         dataset.x_train,
         dataset.y_train,
-        content.balanced_counts(data.num_labels, num_classes),
+        hashing.balanced_counts(data.num_labels, num_classes),
         salt=f"labeled {data.split_seed}",
         purpose=f"config.data.num_labels={data.num_labels}",
     )

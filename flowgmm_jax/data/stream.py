@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from flowgmm_jax.data.augment import View
-from flowgmm_jax.data.sampling import (
+from flowgmm_jax.data.batches import (
     Batch,
     Examples,
     Pool,

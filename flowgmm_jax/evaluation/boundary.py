@@ -10,9 +10,9 @@ from matplotlib import pyplot as plt
 from flowgmm_jax import gmm
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.evaluation import figures
-from flowgmm_jax.evaluation.batches import map_batches
+from flowgmm_jax.evaluation.passes import map_batches
 from flowgmm_jax.evaluation.section import Picture, Row, Section
-from flowgmm_jax.evaluation.subject import Subject
+from flowgmm_jax.experiment import Subject
 
 CELLS = 300  # a side of the grid
 AROUND = 0.15  # the grid's margin around the data, as a share of their width

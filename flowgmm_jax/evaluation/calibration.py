@@ -11,7 +11,7 @@ from flowgmm_jax import gmm
 from flowgmm_jax.evaluation import figures, poster
 from flowgmm_jax.evaluation.section import Picture, Row, Section
 from flowgmm_jax.evaluation.statistics import Measure, Statistics
-from flowgmm_jax.evaluation.subject import Subject
+from flowgmm_jax.experiment import Subject
 
 BINS = 15  # of Guo et al. 2017
 FIT_EXAMPLES = 1000

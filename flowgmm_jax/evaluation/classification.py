@@ -6,7 +6,7 @@ from sklearn import metrics
 
 from flowgmm_jax.evaluation import figures
 from flowgmm_jax.evaluation.section import Picture, Row, Section
-from flowgmm_jax.evaluation.subject import Subject
+from flowgmm_jax.experiment import Subject
 
 MISTAKES = 24
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
 
-from flowgmm_jax.evaluation.batches import progress
+from flowgmm_jax.evaluation.passes import progress
 
 NATS_PER_BYTE = 8 * math.log(2)
 # Signature, header, end, and the frame of one data chunk: the same for every image.

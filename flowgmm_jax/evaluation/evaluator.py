@@ -10,10 +10,10 @@ from tqdm import tqdm
 
 from flowgmm_jax import density
 from flowgmm_jax.evaluation import (
-    arrays,
     boundary,
     calibration,
     classification,
+    export,
     generation,
     health,
     ood,
@@ -23,8 +23,8 @@ from flowgmm_jax.evaluation import (
 )
 from flowgmm_jax.evaluation.section import Row, Section
 from flowgmm_jax.evaluation.statistics import make_statistics
-from flowgmm_jax.evaluation.subject import Subject
-from flowgmm_jax.json_files import write_json
+from flowgmm_jax.experiment import Subject
+from flowgmm_jax.files import write_json
 
 
 def _facts(subject: Subject, step: int) -> list[Row]:
@@ -115,7 +115,7 @@ def evaluate_run(
             metrics |= sections[-1].metrics
             write_json(output / "metrics.json", metrics)
     if save_arrays:
-        arrays.save(subject, test, output / "arrays")
+        export.save(subject, test, output / "arrays")
     title = f"{subject.name}: evaluation"
     report.write(output / "report.html", title, _facts(subject, step), sections, command)
     return metrics

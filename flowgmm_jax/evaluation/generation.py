@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from flowgmm_jax.evaluation import figures, interpolation, poster
-from flowgmm_jax.evaluation.batches import map_batches
+from flowgmm_jax.evaluation.passes import map_batches
 from flowgmm_jax.evaluation.section import Picture, Section
-from flowgmm_jax.evaluation.subject import Subject
+from flowgmm_jax.experiment import Subject
 
 SAMPLES = 10  # of each class
 TEMPERATURES = (0.0, 0.25, 0.5, 0.7, 0.85, 1.0)

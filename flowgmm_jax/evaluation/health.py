@@ -10,9 +10,9 @@ from flax import linen as nn
 
 from flowgmm_jax import density, flows
 from flowgmm_jax.evaluation import figures
-from flowgmm_jax.evaluation.batches import dequantized, map_batches
+from flowgmm_jax.evaluation.passes import dequantized, map_batches
 from flowgmm_jax.evaluation.section import Picture, Row, Section
-from flowgmm_jax.evaluation.subject import Subject
+from flowgmm_jax.experiment import Subject
 from flowgmm_jax.flows.nets import ScaleAndShift
 from flowgmm_jax.models.build import build_flow
 

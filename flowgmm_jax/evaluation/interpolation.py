@@ -9,9 +9,9 @@ from scipy.special import logsumexp, softmax
 
 from flowgmm_jax import gmm
 from flowgmm_jax.evaluation import figures
-from flowgmm_jax.evaluation.batches import map_batches
+from flowgmm_jax.evaluation.passes import map_batches
 from flowgmm_jax.evaluation.section import Picture, Row, Section
-from flowgmm_jax.evaluation.subject import Subject
+from flowgmm_jax.experiment import Subject
 from flowgmm_jax.models.base import Model
 
 STEPS = 11  # of an interpolation, ends included

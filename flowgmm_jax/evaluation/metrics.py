@@ -9,7 +9,7 @@ import numpy as np
 
 from flowgmm_jax import losses
 from flowgmm_jax.density import bits_per_dim
-from flowgmm_jax.evaluation.batches import batches, dequantized
+from flowgmm_jax.evaluation.passes import batches, dequantized
 from flowgmm_jax.models.base import Model
 
 

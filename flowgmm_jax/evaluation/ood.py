@@ -11,7 +11,7 @@ from flowgmm_jax.evaluation.complexity import code_length
 from flowgmm_jax.evaluation.ood_scores import Examples, detection, make_scores
 from flowgmm_jax.evaluation.section import Picture, Row, Section
 from flowgmm_jax.evaluation.statistics import Measure, Statistics
-from flowgmm_jax.evaluation.subject import Subject
+from flowgmm_jax.experiment import Subject
 
 TRAINING_EXAMPLES = 5000
 ENOUGH_VALIDATION = 200  # for a density

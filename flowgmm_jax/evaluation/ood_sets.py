@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from flowgmm_jax.data import datasets, tfds
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.evaluation.subject import Subject
+from flowgmm_jax.experiment import Subject
 
 
 def _noise(x: np.ndarray, levels: int, rng: np.random.Generator) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from flowgmm_jax.evaluation.section import Picture, Row, Section
-from flowgmm_jax.json_files import write_text
+from flowgmm_jax.files import write_text
 
 PIXELS_AN_INCH = 62  # below it the text of a figure cannot be read: narrow screens scroll instead
 

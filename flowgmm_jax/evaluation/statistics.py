@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from flowgmm_jax import gmm
-from flowgmm_jax.evaluation.batches import dequantized, map_batches
+from flowgmm_jax.evaluation.passes import dequantized, map_batches
 from flowgmm_jax.models.base import Model
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from flowgmm_jax.data.sampling import Batch
+from flowgmm_jax.data.batches import Batch
 
 Params = Any
 Metrics = dict[str, jax.Array]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from flowgmm_jax import density, gmm, losses
-from flowgmm_jax.data.sampling import Batch
+from flowgmm_jax.data.batches import Batch
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.flows.bijector import Bijector
 from flowgmm_jax.models.base import Model

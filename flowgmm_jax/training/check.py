@@ -2,8 +2,8 @@
 
 from ml_collections import ConfigDict
 
+from flowgmm_jax import devices
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.training import devices
 
 # The least value of a field, and the largest where there is one.
 RANGES = {

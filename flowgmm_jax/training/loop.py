@@ -8,10 +8,11 @@ from typing import Any
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from flowgmm_jax.training import devices, processes
-from flowgmm_jax.training.checkpoint import Checkpoints, NoCheckpoints
-from flowgmm_jax.training.metrics import Clock, MetricsWriter
-from flowgmm_jax.training.signals import Stopped, StopSignals
+from flowgmm_jax import devices
+from flowgmm_jax.runs import processes
+from flowgmm_jax.runs.checkpoint import Checkpoints, NoCheckpoints
+from flowgmm_jax.runs.log import Clock, MetricsWriter
+from flowgmm_jax.runs.signals import Stopped, StopSignals
 from flowgmm_jax.training.step import TrainState, describe
 
 

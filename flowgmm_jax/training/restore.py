@@ -11,11 +11,12 @@ from ml_collections import ConfigDict
 from flowgmm_jax.data import datasets
 from flowgmm_jax.data.splits import make_split
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.evaluation.subject import Subject
-from flowgmm_jax.json_files import read_json, to_json
+from flowgmm_jax.experiment import Subject
+from flowgmm_jax.files import read_json, to_json
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.build import build
-from flowgmm_jax.training import checkpoint, inputs
+from flowgmm_jax.runs import checkpoint
+from flowgmm_jax.training import inputs
 from flowgmm_jax.training.optimizer import make_optimizer
 from flowgmm_jax.training.step import TrainState, init_state
 

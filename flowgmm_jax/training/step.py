@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-from flowgmm_jax.data.sampling import Batch
+from flowgmm_jax.data.batches import Batch
 from flowgmm_jax.models.base import Metrics, Model
 
 AXIS = "devices"

@@ -11,22 +11,24 @@ import jax
 import optax
 from ml_collections import ConfigDict
 
+from flowgmm_jax import devices
 from flowgmm_jax.data import datasets
 from flowgmm_jax.data.augment import View
 from flowgmm_jax.data.splits import Split, make_split
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.evaluation.metrics import make_evaluator
-from flowgmm_jax.json_files import read_json, to_json, write_json
+from flowgmm_jax.files import read_json, to_json, write_json
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.build import build
-from flowgmm_jax.training import checkpoint, devices, inputs, processes
+from flowgmm_jax.runs import checkpoint, processes
+from flowgmm_jax.runs.differences import check_agrees
+from flowgmm_jax.runs.log import Clock, MetricsWriter
+from flowgmm_jax.runs.workdir import claim, lock
+from flowgmm_jax.training import inputs
 from flowgmm_jax.training.check import check
-from flowgmm_jax.training.differences import check_agrees
 from flowgmm_jax.training.loop import most_skipped, run_loop
-from flowgmm_jax.training.metrics import Clock, MetricsWriter
 from flowgmm_jax.training.optimizer import make_optimizer, train_only
 from flowgmm_jax.training.step import TrainState, init_state, make_train_steps
-from flowgmm_jax.training.workdir import claim, lock
 
 
 class Result(NamedTuple):

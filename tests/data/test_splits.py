@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from flowgmm_jax.data import datasets, order, splits, toy
+from flowgmm_jax.data import builtin, datasets, order, splits
 
 REAL = Path(os.environ.get("FLOWGMM_DATA", "no data")).resolve()
 PUBLISHED_SPLITS = sorted((REAL.parent / "splits").glob("mnist_*.npz"))
@@ -84,12 +84,12 @@ def test_all_labels(dataset):
     np.testing.assert_array_equal(split.unlabeled, np.setdiff1d(np.arange(60), split.validation))
 
 
-@pytest.mark.parametrize("name", toy.SETS)
+@pytest.mark.parametrize("name", builtin.SETS)
 def test_the_published_labels_of_the_toy_sets(name):
-    dataset = toy.load(name, 2)
+    dataset = builtin.load(name, 2)
     split = splits.make_split(dataset, config(name=name, num_labels=0, split_seed=2, validation=50))
     check_partition(split, 1000)
-    np.testing.assert_array_equal(split.labeled, toy.labeled_indices(name, 2))
+    np.testing.assert_array_equal(split.labeled, builtin.labeled_indices(name, 2))
     assert len(split.validation) == 50
     split = splits.make_split(dataset, config(name=name, num_labels=20))
     assert len(split.labeled) == 20

@@ -10,7 +10,7 @@ from helpers import compiled
 
 from flowgmm_jax import InputError
 from flowgmm_jax.data import augment, npz, stream
-from flowgmm_jax.data.sampling import Pool, draw_batch
+from flowgmm_jax.data.batches import Pool, draw_batch
 
 RNG = np.random.default_rng(0)
 COUNT, LABELED = 60, np.array([3, 5, 8, 13, 21, 34, 45, 50], np.int32)

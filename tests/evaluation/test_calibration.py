@@ -26,7 +26,7 @@ from flowgmm_jax.evaluation.calibration import (
     tempered,
 )
 from flowgmm_jax.evaluation.statistics import Statistics
-from flowgmm_jax.evaluation.subject import Subject
+from flowgmm_jax.experiment import Subject
 from flowgmm_jax.flows import vector_realnvp
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
 

@@ -15,7 +15,7 @@ from sklearn import metrics as sklearn_metrics
 
 import flowgmm_jax as fg
 from flowgmm_jax.data import datasets
-from flowgmm_jax.evaluation import batches
+from flowgmm_jax.evaluation import passes
 from flowgmm_jax.evaluation.metrics import make_evaluator
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.training import restore
@@ -67,7 +67,7 @@ def test_metrics_agree_with_scikit_learn(examples):
 def test_metrics_do_not_depend_on_the_batch(examples, batch, monkeypatch):
     x, y, params = examples
     whole = make_evaluator(linear_model(), levels=0)(params, x, y)
-    monkeypatch.setattr(batches, "BATCH", batch)
+    monkeypatch.setattr(passes, "BATCH", batch)
     parts = make_evaluator(linear_model(), levels=0)(params, x, y)
     assert parts == pytest.approx(whole, rel=1e-5)
 

@@ -11,7 +11,7 @@ from flowgmm_jax.errors import InputError
 from flowgmm_jax.evaluation import ood, ood_scores, ood_sets
 from flowgmm_jax.evaluation.ood_scores import Examples, detection
 from flowgmm_jax.evaluation.statistics import Statistics
-from flowgmm_jax.evaluation.subject import Subject
+from flowgmm_jax.experiment import Subject
 
 
 def statistics(log_prior, log_det):

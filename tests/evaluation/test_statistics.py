@@ -9,8 +9,8 @@ import pytest
 from helpers import perturbed
 
 from flowgmm_jax import gmm
-from flowgmm_jax.evaluation import batches
-from flowgmm_jax.evaluation.batches import dequantized
+from flowgmm_jax.evaluation import passes
+from flowgmm_jax.evaluation.passes import dequantized
 from flowgmm_jax.evaluation.statistics import make_statistics
 from flowgmm_jax.flows import vector_realnvp
 from flowgmm_jax.models.base import Model
@@ -46,7 +46,7 @@ def test_statistics_do_not_depend_on_the_batch_or_the_storage(
     model, params, x = subject
     whole = make_statistics(model, levels=0)(params, x)
     np.save(tmp_path / "x.npy", x)
-    monkeypatch.setattr(batches, "BATCH", batch)
+    monkeypatch.setattr(passes, "BATCH", batch)
     parts = make_statistics(model, levels=0)(params, np.load(tmp_path / "x.npy", mmap_mode="r"))
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), parts, whole)
 

@@ -12,7 +12,7 @@ from scipy.special import log_softmax, logsumexp
 import flowgmm_jax as fg
 from configs import default
 from flowgmm_jax.data import datasets
-from flowgmm_jax.data.sampling import Batch
+from flowgmm_jax.data.batches import Batch
 
 CONFIDENCE, RAMP_STEPS, STEP = 0.5, 8, 2
 

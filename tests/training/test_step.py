@@ -10,11 +10,10 @@ import pytest
 from helpers import compiled, perturbed
 
 from configs import default
-from flowgmm_jax import InputError, gmm
+from flowgmm_jax import InputError, devices, gmm
 from flowgmm_jax.data.augment import view
-from flowgmm_jax.data.sampling import Pool, draw_batch
+from flowgmm_jax.data.batches import Pool, draw_batch
 from flowgmm_jax.models.build import build
-from flowgmm_jax.training import devices
 from flowgmm_jax.training.check import check
 from flowgmm_jax.training.optimizer import learning_rate, make_optimizer, train_only
 from flowgmm_jax.training.step import AXIS, describe, init_state, make_train_steps

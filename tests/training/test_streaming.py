@@ -8,10 +8,11 @@ from ml_collections import ConfigDict
 
 from flowgmm_jax import InputError
 from flowgmm_jax.data import datasets
-from flowgmm_jax.data.sampling import Pool
+from flowgmm_jax.data.batches import Pool
 from flowgmm_jax.data.splits import make_split
 from flowgmm_jax.data.stream import Window
-from flowgmm_jax.training import checkpoint, inputs, restore, trainer
+from flowgmm_jax.runs import checkpoint
+from flowgmm_jax.training import inputs, restore, trainer
 from flowgmm_jax.training.trainer import train_and_evaluate
 
 

@@ -17,9 +17,9 @@ import flowgmm_jax as fg
 from flowgmm_jax.data import datasets
 from flowgmm_jax.data.splits import make_split
 from flowgmm_jax.evaluation.metrics import make_evaluator
+from flowgmm_jax.runs.differences import difference
 from flowgmm_jax.training import restore
 from flowgmm_jax.training import trainer as trainer_module
-from flowgmm_jax.training.differences import difference
 from flowgmm_jax.training.trainer import resolve, train_and_evaluate
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,8 @@ import pytest
 import tiny
 
 from flowgmm_jax import InputError
-from flowgmm_jax.training import processes, restore
+from flowgmm_jax.runs import processes
+from flowgmm_jax.training import restore
 
 ROOT = Path(__file__).parents[2]
 FAST_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"

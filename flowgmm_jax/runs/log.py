@@ -10,7 +10,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
 
-from flowgmm_jax.json_files import named_errors, write_text
+from flowgmm_jax.files import named_errors, write_text
 
 
 def _rows(path: Path) -> list[dict]:

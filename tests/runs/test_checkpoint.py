@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.training import checkpoint, state_file
-from flowgmm_jax.training.checkpoint import FILE, Checkpoints, restore, set_aside
+from flowgmm_jax.runs import checkpoint, state_file
+from flowgmm_jax.runs.checkpoint import FILE, Checkpoints, restore, set_aside
 
 CONFIG = {"seed": 0, "flow": {"name": "glow"}}
 

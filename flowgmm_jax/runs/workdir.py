@@ -12,8 +12,8 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.json_files import named_errors, read_json, to_json, write_text
-from flowgmm_jax.training.differences import difference
+from flowgmm_jax.files import named_errors, read_json, to_json, write_text
+from flowgmm_jax.runs.differences import difference
 
 
 @contextlib.contextmanager

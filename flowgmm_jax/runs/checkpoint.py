@@ -1,7 +1,7 @@
 """Checkpoints, asynchronous and atomic: which are saved and kept, and which one is sound.
 
 Orbax does the work in the background and renames a directory when it is complete; what is in it is
-one file (training/state_file.py), whose digest tells a sound one.
+one file (runs/state_file.py), whose digest tells a sound one.
 """
 
 import contextlib
@@ -9,16 +9,15 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
 
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.training import state_file
-from flowgmm_jax.training.differences import difference
-from flowgmm_jax.training.state_file import Content, Damaged
-from flowgmm_jax.training.step import TrainState
+from flowgmm_jax.runs import state_file
+from flowgmm_jax.runs.differences import difference
+from flowgmm_jax.runs.state_file import Content, Damaged
 
 KEEP = 2
 FILE = Path("state") / "state.msgpack"  # within the directory of a step
@@ -84,7 +83,7 @@ class Checkpoints:
                 f"cannot save a checkpoint in {self._directory}: {reason.splitlines()[0]}"
             ) from error
 
-    def save(self, state: TrainState, sums: dict[str, float]) -> None:
+    def save(self, state: Any, sums: dict[str, float]) -> None:
         """Begins to save, once a save before is done; a step that is saved already is left alone.
 
         Raises:
@@ -114,7 +113,7 @@ class Checkpoints:
 class NoCheckpoints:
     """``Checkpoints`` for the processes that save nothing."""
 
-    def save(self, state: TrainState, sums: dict[str, float]) -> None:
+    def save(self, state: Any, sums: dict[str, float]) -> None:
         pass
 
     def wait(self) -> None:
@@ -136,7 +135,7 @@ class Restored(NamedTuple):
     damaged: dict[Path, str]
 
 
-def restore(workdir: Path, like: TrainState, config: dict) -> Restored | None:
+def restore(workdir: Path, like: Any, config: dict) -> Restored | None:
     """The newest sound checkpoint, or None where there is none at all. Reads, and changes nothing.
 
     Args:

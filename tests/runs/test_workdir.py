@@ -13,10 +13,10 @@ import tiny
 from ml_collections import ConfigDict
 
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.json_files import read_json, write_json
-from flowgmm_jax.training.metrics import MetricsWriter
+from flowgmm_jax.files import read_json, write_json
+from flowgmm_jax.runs.log import MetricsWriter
 from flowgmm_jax.training.trainer import train_and_evaluate
-from flowgmm_jax.training.workdir import claim, lock
+from flowgmm_jax.runs.workdir import claim, lock
 
 ROOT = Path(__file__).parents[2]
 
@@ -152,7 +152,7 @@ def test_a_damaged_config_of_a_run_is_one_line(tmp_path, content):
 HOLD = """
 import sys
 from pathlib import Path
-from flowgmm_jax.training.workdir import lock
+from flowgmm_jax.runs.workdir import lock
 with lock(Path(sys.argv[1])):
     print("locked", flush=True)
     sys.stdin.read()

@@ -9,7 +9,7 @@ import pytest
 from helpers import FAST_COMPILATION, compiled
 
 from flowgmm_jax.data import augment
-from flowgmm_jax.data.sampling import Pool, draw_batch, shuffled_index
+from flowgmm_jax.data.batches import Pool, draw_batch, shuffled_index
 
 SIZES = [1, 2, 3, 10, 100, 1000, 59_000]
 

@@ -5,7 +5,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.json_files import to_json
+from flowgmm_jax.files import to_json
 
 # Fields that may change from one start of a run to the next: where things are (the data themselves
 # are compared by their fingerprint), when to look and when to give up, but nothing that the result

@@ -5,10 +5,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from flowgmm_jax.evaluation.batches import batches, progress
 from flowgmm_jax.evaluation.generation import TEMPERATURES, sample_classes
+from flowgmm_jax.evaluation.passes import batches, progress
 from flowgmm_jax.evaluation.statistics import Statistics
-from flowgmm_jax.evaluation.subject import Subject
+from flowgmm_jax.experiment import Subject
 
 SAMPLES = 100  # of each class and temperature
 
