@@ -14,8 +14,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from absl import flags
 
 from flowgmm_jax import cli
-from flowgmm_jax.evaluation.evaluator import evaluate_run
-from flowgmm_jax.training import restore
+from flowgmm_jax.errors import InputError
+from flowgmm_jax.evaluation.evaluator import evaluate
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.", required=True)
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where the data are now; default: as in training.")
@@ -25,18 +25,22 @@ COMPARE = flags.DEFINE_string("compare", None, "A second run, for distances to t
 SAVE_ARRAYS = flags.DEFINE_bool("save_arrays", False, "Write latents and samples as arrays too.")
 
 
-def main() -> None:
-    workdir, where = Path(WORKDIR.value), (DATA_DIR.value, SPLIT_FILE.value)
-    subject, step = restore.load_subject(workdir, *where)
-    other = restore.load_subject(COMPARE.value, *where)[0] if COMPARE.value else None
-    command = "python " + shlex.join(sys.argv)
-    metrics = evaluate_run(
-        subject, step, workdir / "eval", command, OOD.value, other, SAVE_ARRAYS.value
+def main(overrides: cli.Overrides) -> None:
+    if overrides:
+        raise InputError(f"--config.{overrides[0][0]} is a flag of train.py: a run has its config")
+    metrics = evaluate(
+        WORKDIR.value,
+        data_dir=DATA_DIR.value,
+        split_file=SPLIT_FILE.value,
+        ood=OOD.value,
+        compare=COMPARE.value,
+        save_arrays=SAVE_ARRAYS.value,
+        command="python " + shlex.join(sys.argv),
     )
     for name, value in metrics.items():
         if isinstance(value, float):
             print(f"{name:20} {value:.6g}")
-    print(f"open {workdir / 'eval' / 'report.html'}")
+    print(f"open {Path(WORKDIR.value) / 'eval' / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Trains a model.
 
-python train.py [--config=configs/NAME.py] [--workdir=DIR] [--config.FIELD=VALUE ...]
+python train.py [--config=NAME] [--workdir=DIR] [--config.FIELD=VALUE ...] [--print_config]
 
-docs/clusters.md says how to run it as several processes.
+NAME is an experiment of configs/, such as mnist_1k:cons, or a file of your own, FILE.py. The
+documentation says how to run it as several processes (docs/clusters.md).
 """
 
 import os
@@ -11,28 +12,33 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import flags
-from ml_collections import config_flags
 
 from flowgmm_jax import cli
+from flowgmm_jax.config import run_name
+from flowgmm_jax.evaluation import poster
 from flowgmm_jax.runs import processes
-from flowgmm_jax.runs.result import print_result
-from flowgmm_jax.training.trainer import train_and_evaluate
+from flowgmm_jax.runs.log import print_result
+from flowgmm_jax.training.trainer import train
 
-DEFAULT = str(Path(__file__).parent / "configs" / "digits.py")
-CONFIG = cli.config_flag(DEFAULT)
+CONFIG = flags.DEFINE_string("config", "digits", "The experiment: NAME[:VARIANT] or FILE.py.")
+PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print the config and do nothing else.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run; default: runs/NAME.")
 COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0 of several.")
 NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes; 1: no cluster.")
 PROCESS_ID = flags.DEFINE_integer("process_id", None, "Number of this process, from 0.")
 
 
-def main() -> None:
+def main(overrides: cli.Overrides) -> None:
+    resolved = cli.resolve(CONFIG.value, overrides)
+    if PRINT_CONFIG.value:
+        cli.print_config(resolved)
+        return
     processes.initialize(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
-    name = cli.name_of(config_flags.get_config_filename(flags.FLAGS["config"]))
+    name = run_name(CONFIG.value)
     workdir = Path(WORKDIR.value or Path("runs") / name)
-    result = train_and_evaluate(CONFIG.value, workdir)
+    result = train(resolved.config, workdir)
     if processes.is_primary():
-        print_result(name, workdir, CONFIG.value, result)
+        print_result(name, workdir, result, poster.table_1(resolved.config))
 
 
 if __name__ == "__main__":

@@ -1,58 +1,49 @@
-"""What every experiment has; the other files override it. Not an experiment itself."""
+"""Every field of a config, with the value it has where an experiment does not set it.
+
+Fields of ``flow`` beside its name are the arguments of the constructor so named, in
+flowgmm_jax/flows; experiments set them, and the others have the constructor's defaults.
+"""
 
 from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
     config = ConfigDict()
+    config.model = "flowgmm"  # see flowgmm_jax/models/build.py
     config.seed = 0  # of parameters, batches, noise and views; never of the labelled set
 
     config.data = ConfigDict()
     config.data.name = ""  # see flowgmm_jax/data/datasets.py
     config.data.data_dir = ""  # of tensorflow-datasets; the file or folder of a user's own data
-    config.data.num_labels = 0  # in all, as many a class; -1: all; 0: as published (2-D sets)
+    config.data.num_labels = 0  # in all, as many per class; -1: all; 0: as published (2-D sets)
     config.data.split_file = ""  # .npz with labeled_indices, unlabeled_indices
     config.data.split_seed = 0  # which labelled set of num_labels
     config.data.validation = 0  # training examples held out
     config.data.device_bytes = 2**32  # larger training sets stream from the host; 0: always
-    config.data.fingerprint = ""  # these four are filled in from the data
-    config.data.shape = ()
-    config.data.num_classes = 0
-    config.data.levels = 0
 
-    config.flow = ConfigDict()  # name, and the arguments of that constructor in flowgmm_jax/flows
-    config.flow.bound = 2.0  # on |log_scale| of a coupling
-    # Of the conditioners' hidden layers. With bfloat16 the inverse is exact to 0.1 grey levels or
-    # so: a last bit of its input that differs can round another way inside of the network.
-    config.flow.dtype = "float32"
-    # Backpropagation in memory that does not grow with depth: measured 1.3 to 1.6 times as long, by
-    # its products 5/3. With a dtype of fewer bits its gradients are as inexact as the inverse.
-    config.flow.reversible = False
+    config.flow = ConfigDict()
+    config.flow.name = ""  # image_realnvp, glow, code_glow, vector_realnvp
 
     config.prior = ConfigDict()
-    config.prior.means = "random"  # random, constant, split, circle, data, latents
+    config.prior.means = "random"  # or constant, split, circle, data, latents: flowgmm_jax/gmm.py
     config.prior.radius = 1.0
-    config.prior.dimensions = 0  # first latents in which the means differ; 0: all
     config.prior.trainable = ()  # some of means, log_scale, log_weights
     config.prior.learning_rate = 1e-2  # of what is trainable
 
-    config.loss = ConfigDict()  # flowgmm_jax/models/flowgmm.py says what each does
+    config.loss = ConfigDict()  # flowgmm_jax/models/flowgmm.py has the equations
     config.loss.labeled = "class_conditional"  # or cross_entropy
     config.loss.labeled_weight = 1.0
     config.loss.marginal_weight = 1.0
-    config.loss.marginal_view = "student"  # or teacher
-    config.loss.centred = False  # whether class terms see pixels without dequantisation noise
-    config.loss.consistency = "likelihood"  # or cross_entropy
+    config.loss.consistency = "class_conditional"  # or cross_entropy
     config.loss.consistency_weight = 0.0
-    config.loss.ramp_steps = 0
-    config.loss.confidence = 0.0
+    config.loss.ramp_steps = 0  # over which the consistency weight rises
+    config.loss.confidence = 0.0  # least posterior of a pseudo-label
 
-    # Crop and flip of both views; affine, bend and cutout of the student's alone.
-    config.augment = ConfigDict()
+    config.augment = ConfigDict()  # crop and flip of all views, the others of the student's only
     config.augment.crop = 0  # pixels of padding for random crops
     config.augment.flip = False
     config.augment.affine = ()  # largest (angle in degrees, relative zoom, shear)
-    config.augment.bend = 0.0  # pixels, deviation of a deformation at the points of its grid
+    config.augment.elastic = 0.0  # pixels, deviation of a deformation at the points of its grid
     config.augment.cutout = 0  # side of a square of zeros
     config.augment.jitter = (0.0, 0.0)  # noise on vectors: deviations of student, teacher
 
@@ -68,14 +59,13 @@ def get_config() -> ConfigDict:
     config.train.steps = 1000
     config.train.batch_labeled = 32  # over all devices
     config.train.batch_unlabeled = 32
-    config.train.parts = 0  # of a batch, a power of two: docs/clusters.md; 0: one a device
+    config.train.batch_density = (
+        0  # images with a view for the density: flowgmm_jax/data/batches.py
+    )
+    config.train.microbatches = 0  # of a batch, a power of two: docs/clusters.md; 0: one a device
     config.train.steps_per_call = 10  # steps between two looks at the clock and at signals
     config.train.log_every = 100
-    config.train.eval_every = 0  # 0: at the end only
+    config.train.eval_every = 0  # 0: only at the end
     config.train.checkpoint_every = 1000
-    config.train.max_skipped = 100  # steps in a row that were not finite, before training stops
-
-    config.poster = ConfigDict()  # what the poster reports, for the table at the end
-    config.poster.row = ""
-    config.poster.accuracy = 0.0
+    config.train.max_nonfinite_steps = 100  # in a row, before training stops
     return config

@@ -1,27 +1,50 @@
 """FashionMNIST with 1,000 labels on two CPU cores (not on the poster), the class in a code.
 
-    JAX_NUM_CPU_DEVICES=2 python train.py --config=configs/fashion_mnist_1k_fast.py \
+    JAX_NUM_CPU_DEVICES=2 python train.py --config=fashion_mnist_1k_fast \
         --config.data.data_dir=DIR
 
-Clothes are upright and fill the image, so views are mirror images and crops alone. Their grey
+Clothes are upright and fill the image, so views are mirror images and crops only. Their grey
 levels matter, which a piece for the background would push together. There is no consistency term:
-it gave nothing in trials, so half of a batch is labelled. Half of the steps of `mnist_1k_fast`.
+it gave nothing in trials, so half of a batch is labelled. Measured with one labelled set
+(results/fashion_mnist_1k_fast_cpu.md): 84.41% at 3.46 bits/dim after 15 minutes.
 """
 
-from configs import _fast
+from ml_collections import ConfigDict
 
 
-def get_config():
-    config = _fast.get_config(num_labels=1000)
-    _fast.give_classes_a_code(config)
-    config.data.name = "fashion_mnist"
-    config.loss.consistency_weight = 0.0
-    config.augment.flip = True
-    config.augment.affine = ()
-    config.augment.bend = 0.0
-    config.flow.edges = ()
-    config.flow.spreads = (1.0,)
-    config.train.steps = 3000
-    config.train.batch_labeled = 64
-    config.train.batch_unlabeled = 64
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.data = dict(name="fashion_mnist", num_labels=1000)
+    config.flow = dict(
+        name="code_glow",
+        pixels="gaussianize",
+        alpha=0.001,
+        edges=(),
+        steps=8,
+        width=64,
+        pool=True,
+        code=10,  # one number a class
+        code_width=64,
+        code_blocks=4,
+    )
+    config.prior = dict(means="split", radius=5.6)
+    config.loss = dict(
+        labeled="cross_entropy",
+        labeled_weight=1.0,
+        marginal_weight=5e-5,
+        consistency="cross_entropy",
+        consistency_weight=0.0,
+        confidence=0.95,
+    )
+    config.augment = dict(crop=2, flip=True)
+    config.optimizer = dict(learning_rate=2e-3, schedule="cosine", warmup_steps=200)
+    config.train = dict(
+        steps=3000,
+        batch_labeled=64,
+        batch_unlabeled=64,
+        batch_density=64,
+        steps_per_call=5,
+        eval_every=500,
+        checkpoint_every=500,
+    )
     return config

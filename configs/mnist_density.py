@@ -1,30 +1,41 @@
-"""MNIST without labels: the density alone, for bits/dim.
+"""MNIST without labels: the density only, for bits/dim.
 
-    JAX_NUM_CPU_DEVICES=2 python train.py --config=configs/mnist_density.py \
-        --config.data.data_dir=DIR
+    JAX_NUM_CPU_DEVICES=2 python train.py --config=mnist_density --config.data.data_dir=DIR
 
 The training images come in as labelled ones, but their labels weigh nothing and the prior is a
-single Gaussian, all of its means at zero; the accuracy that is reported means nothing.
+single Gaussian, all of its means at zero; the accuracy that is reported means nothing. Measured
+(results/mnist_density_cpu.md): 1.143 bits/dim after 37 minutes of two cores.
 """
 
-from configs import _fast
+from ml_collections import ConfigDict
 
 
-def get_config():
-    config = _fast.get_config(num_labels=-1)
-    config.flow.stages = ((2, 12),)
-    config.flow.alpha = 0.001
-    config.flow.edges = (1,)  # the background by itself
-    config.flow.spreads = (1.0, 1.0)
-    config.prior.radius = 0.0
-    config.loss.labeled_weight = 0.0
-    config.loss.consistency_weight = 0.0
-    config.loss.marginal_weight = 0.002
-    config.augment.crop = 0
-    config.augment.affine = ()
-    config.augment.bend = 0.0
-    config.train.steps = 17_000
-    config.train.batch_labeled = 64
-    config.train.batch_unlabeled = 0
-    config.train.eval_every = 1000
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.data = dict(name="mnist", num_labels=-1)
+    config.flow = dict(
+        name="glow",
+        pixels="gaussianize",
+        alpha=0.001,
+        edges=(1,),  # the background, grey level 0, is a piece of its own
+        stages=((2, 12),),
+        width=64,
+        pool=True,
+    )
+    config.prior = dict(means="random", radius=0.0)
+    config.loss = dict(
+        labeled="cross_entropy",
+        labeled_weight=0.0,
+        marginal_weight=0.002,
+        consistency_weight=0.0,
+    )
+    config.optimizer = dict(learning_rate=2e-3, schedule="cosine", warmup_steps=200)
+    config.train = dict(
+        steps=17_000,
+        batch_labeled=64,
+        batch_unlabeled=0,
+        steps_per_call=5,
+        eval_every=1000,
+        checkpoint_every=500,
+    )
     return config

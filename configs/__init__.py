@@ -1,1 +1,0 @@
-"""Experiments: a file's docstring says what it reproduces, with which command, and the result."""
