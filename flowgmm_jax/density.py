@@ -26,7 +26,7 @@ def flatten_first(latents: Event, dimensions: int) -> jax.Array:
     """The first ``dimensions`` columns of ``flatten``, (B, dimensions).
 
     Arrays beyond them are not touched, so that a compiled program of these columns and of their
-    gradient leaves out what leads to the others alone.
+    gradient leaves out what leads only to the others.
     """
     leaves = jax.tree.leaves(latents)
     ends = np.cumsum([math.prod(leaf.shape[1:]) for leaf in leaves])
@@ -63,10 +63,10 @@ def class_log_density(flow: Bijector, params: Params, x: jax.Array) -> jax.Array
 
 
 class Tables(NamedTuple):
-    """What is known of examples and classes, (B, K) both, in nats.
+    """What a model says of examples and classes, (B, K) both, in nats.
 
     Attributes:
-      logits: of the class posterior: log p(x_b, y = k) less a number for each example.
+      logits: of the class posterior: log p(x_b, y = k) up to a term common to all classes.
       joint: log p(x_b, y = k).
     """
 
@@ -74,18 +74,16 @@ class Tables(NamedTuple):
     joint: jax.Array
 
 
-def tables(flow: Bijector, params: Params, x: jax.Array, dimensions: int) -> Tables:
-    """Both tables of x (B, ...) from one pass, the logits from the first latents alone.
+def tables(flow: Bijector, params: Params, x: jax.Array) -> Tables:
+    """Both tables of x (B, ...) from one pass, the logits from the latents that carry the class.
 
-    Where components have one scale, and the same means in all but the first ``dimensions``, the
-    other latents add the same to every class. A compiled program that asks for logits alone leaves
-    out what leads to these others alone (``flatten_first``).
+    A compiled program that needs only the logits leaves out what leads to the other latents
+    (``flatten_first``).
     """
     latents, log_det = flow.forward(params["flow"], x)
     prior = params["prior"]
-    first = prior._replace(means=prior.means[:, :dimensions])
     return Tables(
-        logits=gmm.joint(first, flatten_first(latents, dimensions)),
+        logits=gmm.class_logits(prior, flatten_first(latents, prior.means.shape[-1])),
         joint=gmm.joint(prior, flatten(latents)) + log_det[:, None],
     )
 

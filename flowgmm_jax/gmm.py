@@ -1,9 +1,12 @@
-"""The prior: a mixture of K isotropic Gaussians over latents, one component a class.
+"""The prior: a mixture of K isotropic Gaussians over latents, one component per class.
 
     p(z, y = k) = w_k N(z; mu_k, s_k^2 I)                                   (poster, "FlowGMM")
 
 One table, ``joint[b, k] = log w_k + log N(z_b; mu_k, s_k^2 I)``, gives the marginal (logsumexp),
 the posterior (softmax) and the class-conditional density. No covariance matrix is ever formed.
+
+The means may cover only the first d of the D latents, those that carry the class; the other
+latents are then standard normal whatever the class is, and cancel in the posterior.
 """
 
 import math
@@ -14,15 +17,13 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from flowgmm_jax.errors import InputError
-
 
 class GMM(NamedTuple):
     """Parameters of the mixture.
 
     Attributes:
-      means: (K, D).
-      log_scale: (K,), log of the standard deviation of each component.
+      means: (K, d), d <= D.
+      log_scale: (K,), log of the standard deviation of each component in the first d latents.
       log_weights: (K,), unnormalised log-weights.
     """
 
@@ -32,23 +33,9 @@ class GMM(NamedTuple):
 
 
 def with_means(means: jax.Array) -> GMM:
-    """Unit scales and equal weights for means of shape (K, D)."""
+    """Unit scales and equal weights for means of shape (K, d)."""
     zeros = jnp.zeros(len(means), means.dtype)
     return GMM(means, log_scale=zeros, log_weights=zeros)
-
-
-def class_conditional(prior: GMM, z: jax.Array) -> jax.Array:
-    """log N(z_b; mu_k, s_k^2 I) in nats, (B, K), for latents z (B, D)."""
-    chex.assert_rank(z, 2)
-    chex.assert_shape(prior.means, (None, z.shape[-1]))
-    # The difference first: expanding the square would cancel to nothing for distant means.
-    square = jnp.sum(jnp.square(z[:, None, :] - prior.means), axis=-1)
-    d = z.shape[-1]
-    return (
-        -0.5 * square * jnp.exp(-2 * prior.log_scale)
-        - d * prior.log_scale
-        - 0.5 * d * math.log(2 * math.pi)
-    )
 
 
 def log_class_weights(prior: GMM) -> jax.Array:
@@ -56,9 +43,41 @@ def log_class_weights(prior: GMM) -> jax.Array:
     return jax.nn.log_softmax(prior.log_weights)
 
 
+def _isotropic(square: jax.Array, d: int, log_scale: jax.Array | float) -> jax.Array:
+    """log N(z; mu, s^2 I) in d dimensions, given |z - mu|^2."""
+    return -0.5 * square * jnp.exp(-2 * log_scale) - d * log_scale - 0.5 * d * math.log(2 * math.pi)
+
+
+def class_logits(prior: GMM, z: jax.Array) -> jax.Array:
+    """log w_k + log N(z_b; mu_k, s_k^2 I) of the d latents that carry the class, nats, (B, K).
+
+    The softmax of it is the class posterior (poster, "Classification").
+
+    Args:
+      prior: the mixture.
+      z: (B, d), the first d latents.
+    """
+    chex.assert_rank(z, 2)
+    chex.assert_shape(prior.means, (None, z.shape[-1]))
+    # The difference first: expanding the square would cancel to nothing for distant means.
+    square = jnp.sum(jnp.square(z[:, None, :] - prior.means), axis=-1)
+    return _isotropic(square, z.shape[-1], prior.log_scale) + log_class_weights(prior)
+
+
 def joint(prior: GMM, z: jax.Array) -> jax.Array:
     """log p(z_b, y = k) in nats, (B, K), for latents z (B, D)."""
-    return class_conditional(prior, z) + log_class_weights(prior)
+    chex.assert_rank(z, 2)
+    d = prior.means.shape[-1]
+    table = class_logits(prior, z[:, :d])
+    if z.shape[-1] == d:
+        return table
+    rest = z[:, d:]
+    return table + _isotropic(jnp.sum(jnp.square(rest), axis=-1), rest.shape[-1], 0.0)[:, None]
+
+
+def class_conditional(prior: GMM, z: jax.Array) -> jax.Array:
+    """log p(z_b | y = k) in nats, (B, K), for latents z (B, D)."""
+    return joint(prior, z) - log_class_weights(prior)
 
 
 def marginal(prior: GMM, z: jax.Array) -> jax.Array:
@@ -66,11 +85,46 @@ def marginal(prior: GMM, z: jax.Array) -> jax.Array:
     return jax.nn.logsumexp(joint(prior, z), axis=-1)
 
 
-def sample(prior: GMM, key: jax.Array, labels: jax.Array, temperature: float = 1.0) -> jax.Array:
-    """Latents (B, D) of the components of labels (B,), standard deviations times temperature."""
-    means = prior.means[labels]
-    scale = temperature * jnp.exp(prior.log_scale[labels])
-    return means + scale[:, None] * jax.random.normal(key, means.shape, means.dtype)
+def posterior(table: jax.Array) -> jax.Array:
+    """p(y = k | x_b), (B, K), from a table log p(x_b, y = k) or its class logits, (B, K)."""
+    return jax.nn.softmax(table, axis=-1)
+
+
+def classify(table: jax.Array) -> jax.Array:
+    """The decision rule y = argmax_k p(y = k | x) (poster, "Classification").
+
+    Args:
+      table: (..., K), log p(x, y = k) up to a term common to all classes.
+
+    Returns:
+      Integer classes (...,).
+    """
+    return table.argmax(axis=-1)
+
+
+def temper(prior: GMM, temperature: float) -> GMM:
+    """The mixture with the variance of every component multiplied by ``temperature`` (poster,
+    "Uncertainty")."""
+    return prior._replace(log_scale=prior.log_scale + 0.5 * jnp.log(temperature))
+
+
+def means_of_latents(prior: GMM, dimension: int) -> jax.Array:
+    """The means (K, ``dimension``) in all latents: zero in those that carry no class."""
+    return jnp.pad(prior.means, ((0, 0), (0, dimension - prior.means.shape[-1])))
+
+
+def sample(
+    prior: GMM, key: jax.Array, labels: jax.Array, dimension: int, temperature: float = 1.0
+) -> jax.Array:
+    """Latents (B, ``dimension``) of the components of labels (B,).
+
+    ``temperature`` multiplies the standard deviations (not the variances) of all latents.
+    """
+    means = means_of_latents(prior, dimension)[labels]
+    scale = jnp.exp(prior.log_scale)[labels][:, None]
+    if dimension > prior.means.shape[-1]:
+        scale = jnp.where(jnp.arange(dimension) < prior.means.shape[-1], scale, 1.0)
+    return means + temperature * scale * jax.random.normal(key, means.shape, means.dtype)
 
 
 # Placements of the means: (key, z, y, x, num_classes, radius) -> (K, D). z (B, D) are the latents
@@ -91,9 +145,9 @@ def _constant(key, z, y, x, num_classes, radius):
 def _split(key, z, y, x, num_classes, radius):
     """Each class has its own block of dimensions, where its mean is ``radius``; zero elsewhere."""
     if z.shape[-1] < num_classes:
-        raise InputError(
-            f"config.prior.means is 'split': expected at least as many dimensions as the "
-            f"{num_classes} classes, found {z.shape[-1]}"
+        raise ValueError(
+            f"means are 'split': expected at least as many dimensions as the {num_classes} "
+            f"classes, found {z.shape[-1]}"
         )
     block = jnp.arange(z.shape[-1]) * num_classes // z.shape[-1]
     return radius * (block == jnp.arange(num_classes)[:, None])
@@ -102,7 +156,7 @@ def _split(key, z, y, x, num_classes, radius):
 def _circle(key, z, y, x, num_classes, radius):
     """Evenly on a circle in the first two dimensions."""
     if z.shape[-1] < 2:
-        raise InputError("config.prior.means is 'circle': expected 2 dimensions or more, found 1")
+        raise ValueError("means are on a 'circle': expected 2 dimensions or more, found 1")
     angle = 2 * jnp.pi * jnp.arange(num_classes) / num_classes
     plane = radius * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)
     return jnp.zeros((num_classes, z.shape[-1])).at[:, :2].set(plane)
@@ -160,11 +214,9 @@ def place_means(
       (K, D) in the dtype of z.
 
     Raises:
-      InputError: for an unknown placement, or one that the dimensions do not suffice for.
+      ValueError: for an unknown placement, or one that the dimensions do not suffice for.
     """
     if placement not in PLACEMENTS:
-        raise InputError(
-            f"config.prior.means is {placement!r}, expected one of {', '.join(PLACEMENTS)}"
-        )
+        raise ValueError(f"means are {placement!r}, expected one of {', '.join(PLACEMENTS)}")
     means = PLACEMENTS[placement](key, z, y, x, num_classes, radius)
     return means.astype(z.dtype)

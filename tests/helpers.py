@@ -3,6 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
+
+from flowgmm_jax.config import complete
 
 # Compiling takes most of the time of small tests, running next to none.
 FAST_COMPILATION = {
@@ -34,3 +37,8 @@ def as_float64(tree):
 def initialised(bijector, x, seed=0):
     """Perturbed float32 parameters of a bijector."""
     return perturbed(compiled(bijector.init)(jax.random.key(seed), x), seed)
+
+
+def make_config(**sections):
+    """A complete config from its sections as dicts."""
+    return complete(ConfigDict(sections))

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from flowgmm_jax import InputError, gmm
+from flowgmm_jax import gmm
 
 K, D = 3, 4
 RNG = np.random.default_rng(0)
@@ -68,7 +68,7 @@ def test_float32_stays_accurate_for_distant_means_in_many_dimensions():
 
 
 @pytest.mark.parametrize(
-    "z", [np.zeros(D), np.zeros((5, D + 1)), np.zeros((5, 2, 2))], ids=["rank", "size", "image"]
+    "z", [np.zeros(D), np.zeros((5, D - 1)), np.zeros((5, 2, 2))], ids=["rank", "size", "image"]
 )
 def test_latents_of_another_shape_are_refused(z):
     with pytest.raises(AssertionError):
@@ -78,7 +78,7 @@ def test_latents_of_another_shape_are_refused(z):
 @pytest.mark.parametrize("temperature", [1.0, 0.25, 0.0], ids=str)
 def test_samples_have_the_mean_and_deviation_of_their_component(temperature):
     labels = np.repeat(np.arange(K), 20_000)
-    z = gmm.sample(PRIOR, jax.random.key(0), labels, temperature)
+    z = gmm.sample(PRIOR, jax.random.key(0), labels, D, temperature)
     z = np.asarray(z, np.float64).reshape(K, -1, D)
     deviation = temperature * np.exp(LOG_SCALE)
     np.testing.assert_allclose(z.mean(1), MEANS, atol=0.06 * temperature + 1e-5)
@@ -87,10 +87,39 @@ def test_samples_have_the_mean_and_deviation_of_their_component(temperature):
 
 def test_samples_repeat_with_their_key():
     labels = jnp.array([0, 2, 2])
-    first, again, other = (gmm.sample(PRIOR, jax.random.key(seed), labels) for seed in (0, 0, 1))
+    first, again, other = (gmm.sample(PRIOR, jax.random.key(seed), labels, D) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
     assert not np.allclose(first[1], first[2])
+
+
+def test_latents_that_carry_no_class_are_standard_normal():
+    rest = RNG.normal(size=(5, 3)).astype(np.float32)
+    z = np.concatenate([Z, rest], axis=1)
+    expected = scipy_joint() + multivariate_normal(np.zeros(3)).logpdf(rest)[:, None]
+    np.testing.assert_allclose(gmm.joint(PRIOR, z), expected, rtol=1e-5, atol=1e-5)
+    posteriors = gmm.posterior(gmm.joint(PRIOR, z)), gmm.posterior(gmm.class_logits(PRIOR, Z))
+    np.testing.assert_allclose(*posteriors, atol=1e-5)
+
+
+def test_samples_of_latents_that_carry_no_class_are_standard_normal():
+    z = np.asarray(gmm.sample(PRIOR, jax.random.key(0), np.full(20_000, 2), D + 2, 0.5))
+    np.testing.assert_allclose(z[:, D:].mean(0), 0, atol=0.02)
+    np.testing.assert_allclose(z[:, D:].std(0), 0.5, rtol=0.03)
+    np.testing.assert_allclose(z[:, :D].std(0), 0.5 * np.exp(LOG_SCALE[2]), rtol=0.03)
+
+
+def test_the_decision_rule_is_the_class_of_the_largest_posterior():
+    table = gmm.joint(PRIOR, Z)
+    posterior = gmm.posterior(table)
+    np.testing.assert_allclose(posterior.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(gmm.classify(table), posterior.argmax(axis=1))
+
+
+def test_a_temperature_multiplies_the_variances():
+    tempered = gmm.temper(PRIOR, 4.0)
+    np.testing.assert_allclose(np.exp(tempered.log_scale), 2 * np.exp(LOG_SCALE), rtol=1e-6)
+    np.testing.assert_array_equal(tempered.means, PRIOR.means)
 
 
 def place(placement, num_classes=K, radius=2.0, dimension=6, seed=0, num_examples=40):
@@ -134,7 +163,7 @@ def test_constant_means_are_the_same_in_every_dimension():
 
 
 def test_split_means_need_a_dimension_for_each_class():
-    with pytest.raises(InputError, match="at least as many dimensions as the 9 classes, found 3"):
+    with pytest.raises(ValueError, match="at least as many dimensions as the 9 classes, found 3"):
         place("split", num_classes=9, dimension=3)
 
 
@@ -184,5 +213,5 @@ def test_means_of_constant_examples_are_finite():
 
 
 def test_an_unknown_placement_is_refused():
-    with pytest.raises(InputError, match="config.prior.means is 'ring'.*random, .*latents"):
+    with pytest.raises(ValueError, match="config.prior.means is 'ring'.*random, .*latents"):
         place("ring")

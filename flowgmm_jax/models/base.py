@@ -1,32 +1,39 @@
-"""What a model is to train.py and eval.py: a NamedTuple of pure functions over its parameters."""
+"""What a model is to the trainer and the evaluation: pure functions over its parameters."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 
+from flowgmm_jax import gmm
 from flowgmm_jax.data.batches import Batch
+from flowgmm_jax.flows.bijector import Bijector
 
 Params = Any
 Metrics = dict[str, jax.Array]
 
 
 class Model(NamedTuple):
-    """A classifier with, where it has one, a density.
+    """A classifier and, if it has one, a density.
 
     For images x holds dequantised values in [0, levels), float; integer images are accepted by
-    class_log_density, log_density and encode, and are taken at the centre of their bin.
+    class_log_density, log_density and encode, and are taken at the centre of their bin. A model
+    of another kind leaves out what it does not have (None), and the report leaves out what needs
+    it. Only the model itself looks into its ``params``; if these are a dict, the entry "prior" is
+    trained as ``config.prior`` says and all else as ``config.optimizer`` says.
 
     Attributes:
       init: ``(key, x, y) -> params`` from examples x (B, ...) and labels y (B,), -1 for none.
       loss: ``(params, batch, key, step) -> (loss, metrics)``, scalars.
       class_log_density: ``(params, x) -> (B, K)``, log p(x, y = k) in nats, or log p(y = k | x)
-        where the model has no density; its softmax is the class posterior.
-      log_density: ``(params, x) -> (B,)``, log p(x) in nats, or None.
-      encode: ``(params, x) -> z (B, D)``, or None.
-      decode: ``(params, z) -> x (B, ...)``, or None.
-      sample: ``(params, key, labels, temperature) -> x``, or None. Temperature multiplies the
-        standard deviation of the components.
+        if the model has no density; its softmax is the class posterior.
+      log_density: ``(params, x) -> (B,)``, log p(x) in nats.
+      encode: ``(params, x) -> z (B, D)``.
+      decode: ``(params, z) -> x (B, ...)``.
+      sample: ``(params, key, labels, temperature) -> x``. Temperature multiplies the standard
+        deviation of the components.
+      prior: ``(params) -> gmm.GMM``, the density of the latents; one component per class.
+      flow: ``(params) -> (flow, its parameters)``, for a look at its layers.
     """
 
     init: Callable[[jax.Array, jax.Array, jax.Array], Params]
@@ -36,3 +43,13 @@ class Model(NamedTuple):
     encode: Callable[[Params, jax.Array], jax.Array] | None = None
     decode: Callable[[Params, jax.Array], jax.Array] | None = None
     sample: Callable[..., jax.Array] | None = None
+    prior: Callable[[Params], gmm.GMM] | None = None
+    flow: Callable[[Params], tuple[Bijector, Params]] | None = None
+
+    def posterior(self, params: Params, x: jax.Array) -> jax.Array:
+        """p(y = k | x), (B, K)."""
+        return gmm.posterior(self.class_log_density(params, x))
+
+    def classify(self, params: Params, x: jax.Array) -> jax.Array:
+        """The decision rule (poster, "Classification"): argmax_k p(y = k | x), (B,) integers."""
+        return gmm.classify(self.class_log_density(params, x))

@@ -2,99 +2,103 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from flowgmm_jax import flows
 from flowgmm_jax.data import datasets
+from flowgmm_jax.data.base import Info
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.flows.bijector import Bijector
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
 
-IMAGE_FLOWS = {
-    "image_realnvp": flows.image_realnvp,
-    "glow": flows.glow,
-    "code_glow": flows.code_glow,
+
+class Architecture(NamedTuple):
+    """A flow that a config can name.
+
+    Attributes:
+      constructor: its arguments are the other fields of ``config.flow``.
+      rank: of the examples that it takes: 3 for images (H, W, C), 1 for vectors (D,).
+    """
+
+    constructor: Callable[..., Bijector]
+    rank: int
+
+
+FLOWS = {
+    "image_realnvp": Architecture(flows.image_realnvp, rank=3),
+    "glow": Architecture(flows.glow, rank=3),
+    "code_glow": Architecture(flows.code_glow, rank=3),
+    "vector_realnvp": Architecture(flows.vector_realnvp, rank=1),
 }
-VECTOR_FLOWS = {"vector_realnvp": flows.vector_realnvp}
 
 
-def _call(function: Callable, section: str, fields: dict) -> Any:
-    """Calls with config fields; a field that is unknown or missing is named."""
-    parameters = inspect.signature(function).parameters
-    for name in fields:
-        if name not in parameters:
-            raise InputError(
-                f"config.{section}.{name} is not a field of {function.__name__}, "
-                f"expected some of {', '.join(parameters)}"
-            )
-    for name, parameter in parameters.items():
-        if name not in fields and parameter.default is parameter.empty:
-            raise InputError(f"config.{section}.{name} is missing: {function.__name__} needs it")
-    return function(**fields)
+def flow_arguments(name: str) -> dict[str, inspect.Parameter]:
+    """The fields of ``config.flow`` beside ``name``: the arguments of the constructor, without
+    ``levels``, which the data say.
+
+    Raises:
+      InputError: for an unknown name.
+    """
+    if name not in FLOWS:
+        raise InputError(f"config.flow.name is {name!r}, expected one of {', '.join(FLOWS)}")
+    parameters = inspect.signature(FLOWS[name].constructor).parameters
+    return {key: value for key, value in parameters.items() if key != "levels"}
 
 
-def _dtype(name: str) -> jnp.dtype:
-    try:
-        return jnp.dtype(name)
-    except TypeError:
-        raise InputError(
-            f"config.flow.dtype is {name!r}, expected float32, bfloat16 or float16"
-        ) from None
-
-
-def build_flow(config: ConfigDict, info: datasets.Info) -> Bijector:
+def build_flow(config: ConfigDict, info: Info) -> Bijector:
     """The flow of ``config.flow``: its ``name``, and the arguments of the constructor so named.
 
     Raises:
-      InputError: for an unknown name, an unknown argument, or a flow that does not fit the data.
+      InputError: for a flow that does not fit the data.
     """
     fields = dict(config.flow)
     name = fields.pop("name")
-    known = VECTOR_FLOWS if len(info.shape) == 1 else IMAGE_FLOWS
-    if name not in known:
+    fitting = [key for key, value in FLOWS.items() if value.rank == len(info.shape)]
+    if name not in fitting:
         raise InputError(
-            f"config.flow.name is {name!r}, expected one of {', '.join(known)} "
-            f"for examples of shape {info.shape}"
+            f"config.flow.name is {name!r}, expected one of {', '.join(fitting)} for examples of "
+            f"shape {info.shape}"
         )
-    if fields.get("dtype"):
-        fields["dtype"] = _dtype(fields["dtype"])
     if len(info.shape) == 3:
         fields["levels"] = info.levels
+    if fields.get("dtype"):
+        fields["dtype"] = jnp.dtype(fields["dtype"])
     try:
-        return _call(known[name], "flow", fields)
-    except InputError:
-        raise
+        return FLOWS[name].constructor(**fields)
     except ValueError as error:  # of the constructor, which names the argument
         raise InputError(f"config.flow: {error}") from error
 
 
-def build(config: ConfigDict) -> Model:
+def build_flowgmm(config: ConfigDict, info: Info) -> Model:
+    """FlowGMM; a flow with a code carries the class in its first ``code`` latents only."""
+    return flowgmm(
+        build_flow(config, info),
+        info.shape,
+        info.num_classes,
+        Prior(config.prior.means, config.prior.radius),
+        Loss(**config.loss),
+        class_latents=config.flow.get("code"),
+    )
+
+
+MODELS: dict[str, Callable[[ConfigDict, Info], Model]] = {"flowgmm": build_flowgmm}
+
+
+def build(config: ConfigDict, info: Info | None = None) -> Model:
     """The model that a config describes; nothing is computed and no example is read.
 
     Args:
-      config: a config as in ``configs/``.
+      config: of ``load_config``.
+      info: shape, classes and grey levels of the data; looked up if it is None.
 
     Returns:
       A Model of pure functions.
 
     Raises:
-      InputError: for a field that is unknown or out of range; the message names it.
+      InputError: for a flow that does not fit the data; the message names the field.
     """
-    info = datasets.info(config.data)
-    code = config.flow.get("code", config.prior.dimensions)
-    if code != config.prior.dimensions:
-        raise InputError(
-            f"config.prior.dimensions is {config.prior.dimensions}, expected config.flow.code, "
-            f"{code}, since classes are to differ in the code"
-        )
-    return flowgmm(
-        build_flow(config, info),
-        info.shape,
-        info.num_classes,
-        _call(Prior, "prior", {k: v for k, v in config.prior.items() if k in Prior._fields}),
-        _call(Loss, "loss", dict(config.loss)),
-    )
+    return MODELS[config.model](config, info or datasets.info(config.data))

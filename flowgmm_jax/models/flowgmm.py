@@ -1,6 +1,7 @@
-"""FlowGMM: a flow with a Gaussian-mixture prior, one component a class (the poster)."""
+"""FlowGMM: a flow with a Gaussian-mixture prior, one component per class (the poster)."""
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,9 +9,10 @@ import jax.numpy as jnp
 
 from flowgmm_jax import density, gmm, losses
 from flowgmm_jax.data.batches import Batch
+from flowgmm_jax.density import Tables
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.flows.bijector import Bijector
-from flowgmm_jax.models.base import Model
+from flowgmm_jax.models.base import Metrics, Model, Params
 
 
 class Prior(NamedTuple):
@@ -18,39 +20,32 @@ class Prior(NamedTuple):
 
     Attributes:
       means: their placement, see ``gmm.place_means``.
-      radius: its scale.
-      dimensions: the means differ in so many of the first latents, and are 0 in the others; 0: they
-        differ in all.
+      radius: the scale of the placement.
     """
 
-    means: str
-    radius: float
-    dimensions: int = 0
+    means: str = "random"
+    radius: float = 1.0
 
 
 class Loss(NamedTuple):
-    """The objective, a weighted sum of means over the batch, in nats.
+    """The weights and kinds of the objective's terms, means over the batch in nats.
 
     Attributes:
-      labeled: "class_conditional", -log p(x | y) (poster, "Loss"), or "cross_entropy",
-        -log p(y | x) (the authors' image experiments).
-      labeled_weight: weight of the labelled term.
-      marginal_weight: weight of -log p(x). With class_conditional it is taken over the unlabelled
-        examples alone, as in the poster, since log p(x | y) is the likelihood of the labelled ones;
-        with cross_entropy over the whole batch: log p(x) + log p(y | x) = log p(x, y).
-      consistency: how the student view is drawn to the teacher view's label: "likelihood",
-        -log p(x' | y''), or "cross_entropy", -log p(y'' | x'). The poster prints the first without
-        the Jacobian of f ("Consistency Loss Term"), as a density of latents; as a density of data,
-        which the authors' code minimises, it cannot be made large by shrinking f alone.
+      labeled: kind of the labelled term: "class_conditional", -log p(x | y) (poster, "Loss"), or
+        "cross_entropy", -log p(y | x) (the authors' image experiments).
+      labeled_weight: its weight.
+      marginal_weight: weight of -log p(x). It is the mean over ``batch.x_density``; without these,
+        over the unlabelled examples if ``labeled`` is "class_conditional", as in the poster, since
+        log p(x | y) is the likelihood of the labelled ones, and over the whole batch if it is
+        "cross_entropy": log p(x) + log p(y | x) = log p(x, y).
+      consistency: kind of the consistency term, which draws the student view to the teacher view's
+        label: "class_conditional", -log p(x' | y''), or "cross_entropy", -log p(y'' | x'). The
+        poster prints the first without the Jacobian of f ("Consistency Loss Term"), as a density
+        of latents; as a density of data, which the authors' code minimises, it cannot be made
+        large by shrinking f.
       consistency_weight: its weight; 0 leaves the teacher view out.
       ramp_steps: steps over which that weight rises linearly from 0.
-      confidence: teacher views with a smaller largest posterior are left out; 0 takes all.
-      marginal_view: whose -log p(x) that is: of the "student" views, as above, or of "teacher"
-        views, as many as there are labelled examples. Where student views are deformed and teacher
-        views are not, the density of the data is that of the teacher's.
-      centred: whether the terms of the class take pixels at the centres of their grey levels, as a
-        model in use classifies them, and the density alone takes them dequantised. Both class terms
-        must be "cross_entropy": a likelihood is a density.
+      confidence: teacher views whose largest posterior is smaller are left out; 0 takes all.
     """
 
     labeled: str
@@ -60,19 +55,26 @@ class Loss(NamedTuple):
     consistency_weight: float
     ramp_steps: int
     confidence: float
-    marginal_view: str = "student"
-    centred: bool = False
 
 
-def _label_term(kind: str, tables: density.Tables, y: jax.Array, prior: gmm.GMM) -> jax.Array:
-    """What a label y (B,) asks of ``tables``: ``Loss.labeled`` or ``Loss.consistency``, (B,)."""
+def _nll(kind: str, tables: Tables, y: jax.Array, prior: gmm.GMM) -> jax.Array:
+    """The negative log-likelihood of labels y (B,), of the kind of a ``Loss``, (B,)."""
     if kind == "cross_entropy":
         return losses.cross_entropy(tables.logits, y)
     return losses.class_conditional_nll(tables.joint, y, gmm.log_class_weights(prior))
 
 
+def _rows(tables: Tables, rows: slice) -> Tables:
+    return Tables(*[table[rows] for table in tables])
+
+
 def flowgmm(
-    flow: Bijector, shape: tuple[int, ...], num_classes: int, prior: Prior, loss: Loss
+    flow: Bijector,
+    shape: tuple[int, ...],
+    num_classes: int,
+    prior: Prior,
+    weights: Loss,
+    class_latents: int | None = None,
 ) -> Model:
     """The model of the poster.
 
@@ -81,44 +83,18 @@ def flowgmm(
       shape: of one example.
       num_classes: K.
       prior: how the mixture starts.
-      loss: the objective.
+      weights: of the objective.
+      class_latents: how many latents, from the first, carry the class; None: all.
 
     Returns:
       A Model whose params are ``{"flow": ..., "prior": gmm.GMM}``.
 
     Raises:
-      InputError: for an unknown kind of loss or prior; from the model's functions, for examples
-        that do not have ``shape``.
+      InputError: from the model's functions, for examples that do not have ``shape``.
     """
-    for field, kind, kinds in (
-        ("labeled", loss.labeled, ("class_conditional", "cross_entropy")),
-        ("consistency", loss.consistency, ("likelihood", "cross_entropy")),
-        ("marginal_view", loss.marginal_view, ("student", "teacher")),
-        ("means", prior.means, tuple(gmm.PLACEMENTS)),
-    ):
-        if kind not in kinds:
-            section = "prior" if field == "means" else "loss"
-            raise InputError(
-                f"config.{section}.{field} is {kind!r}, expected one of {', '.join(kinds)}"
-            )
-
     size = math.prod(shape)
-    dimensions = prior.dimensions or size
-    if not 0 < dimensions <= size:
-        raise InputError(f"config.prior.dimensions is {dimensions}, expected 0 to {size}")
-    if prior.dimensions and prior.means == "data":
-        raise InputError(
-            f"config.prior.means is 'data', which are no latents: expected another placement where "
-            f"config.prior.dimensions is {dimensions}"
-        )
-
-    if loss.centred and len(shape) != 3:
-        raise InputError(f"config.loss.centred is for images, expected False for shape {shape}")
-    if loss.centred and not loss.labeled == loss.consistency == "cross_entropy":
-        raise InputError(
-            f"config.loss.labeled is {loss.labeled!r} and config.loss.consistency "
-            f"{loss.consistency!r}, expected 'cross_entropy' where config.loss.centred is True"
-        )
+    class_latents = class_latents or size
+    tables = partial(density.tables, flow)
 
     def events(x):
         """Examples as the flow takes them; integer images at the centres of their bins."""
@@ -130,72 +106,77 @@ def flowgmm(
             return x
         return x.astype(jnp.float32) + (0.5 if len(shape) == 3 else 0.0)
 
-    def for_classes(x):
-        return jnp.floor(x) + 0.5 if loss.centred else x
-
-    def init(key, x, y):
+    def init(key: jax.Array, x: jax.Array, y: jax.Array) -> Params:
         x = events(x)
         key_flow, key_means = jax.random.split(key)
         params = flow.init(key_flow, x)
         z, _ = density.encode(flow, {"flow": params}, x)
-        z = z[:, :dimensions]
+        z = z[:, :class_latents]
         means = gmm.place_means(prior.means, key_means, z, y, x, num_classes, prior.radius)
-        means = jnp.pad(means, ((0, 0), (0, size - dimensions)))
         return {"flow": params, "prior": gmm.with_means(means)}
 
-    def class_log_density(params, x):
+    def class_log_density(params: Params, x: jax.Array) -> jax.Array:
         return density.class_log_density(flow, params, events(x))
 
-    def tables(params, x):
-        return density.tables(flow, params, x, dimensions)
-
-    def log_density(params, x):
+    def log_density(params: Params, x: jax.Array) -> jax.Array:
         return jax.nn.logsumexp(class_log_density(params, x), axis=-1)
 
-    def encode(params, x):
+    def encode(params: Params, x: jax.Array) -> jax.Array:
         return density.encode(flow, params, events(x))[0]
 
-    def decode(params, z):
+    def decode(params: Params, z: jax.Array) -> jax.Array:
         return density.decode(flow, params, z, shape)
 
     def sample(params, key, labels, temperature=1.0):
-        return decode(params, gmm.sample(params["prior"], key, labels, temperature))
+        return decode(params, gmm.sample(params["prior"], key, labels, size, temperature))
 
-    def objective(params, batch: Batch, key, step):
+    def explained(params: Params, batch: Batch, everything: Tables, student: Tables) -> Tables:
+        """The examples whose log p(x) is the marginal term, see ``Loss.marginal_weight``."""
+        if batch.x_density is not None:
+            return tables(params, batch.x_density)
+        return student if weights.labeled == "class_conditional" else everything
+
+    def loss(params: Params, batch: Batch, key, step) -> tuple[jax.Array, Metrics]:
+        """a E[-log p(x|y)] + b E[-log p(x)] + c(step) E[-log p(x'|y'')].
+
+        Poster, "Loss" and "Consistency Loss Term"; a, b and c are those of ``weights``.
+        """
         del key  # the density is deterministic; models with latent noise need it
-        num_labeled = len(batch.y)
-        x_students = jnp.concatenate([batch.x_labeled, batch.x_unlabeled])
-        students = tables(params, for_classes(x_students))
-        labeled, unlabeled = (
-            density.Tables(*[table[rows] for table in students])
-            for rows in (slice(num_labeled), slice(num_labeled, None))
-        )
+        prior, n = params["prior"], len(batch.y)
+        everything = tables(params, jnp.concatenate([batch.x_labeled, batch.x_student]))
+        labeled, student = _rows(everything, slice(n)), _rows(everything, slice(n, None))
+        density_of = explained(params, batch, everything, student)
         terms = {
-            "labeled": loss.labeled_weight
-            * _label_term(loss.labeled, labeled, batch.y, params["prior"]).mean()
+            "labeled": (weights.labeled_weight, _nll(weights.labeled, labeled, batch.y, prior)),
+            "marginal": (weights.marginal_weight, losses.marginal_nll(density_of.joint)),
         }
-        if loss.marginal_view == "teacher":
-            # Every so many, so that the batch has the same ones however it is divided.
-            every = max(len(batch.x_teacher) // num_labeled, 1)
-            explained = seen = tables(params, batch.x_teacher[::every]).joint
-        else:
-            seen = (tables(params, x_students) if loss.centred else students).joint
-            explained = seen if loss.labeled == "cross_entropy" else unlabeled.joint
-        if len(explained):
-            terms["marginal"] = loss.marginal_weight * losses.marginal_nll(explained).mean()
-        metrics = {}
-        if loss.consistency_weight and len(unlabeled.logits):
-            teacher = tables(jax.lax.stop_gradient(params), for_classes(batch.x_teacher))
-            y, probability = losses.pseudo_labels(teacher.logits)
-            confident = probability >= loss.confidence
-            term = _label_term(loss.consistency, unlabeled, y, params["prior"])
-            ramp = losses.linear_ramp(step, loss.ramp_steps)
-            terms["consistency"] = loss.consistency_weight * ramp * (confident * term).mean()
-            metrics["confident"] = confident.mean()
+        metrics = {"accuracy": 100.0 * (gmm.classify(labeled.logits) == batch.y).mean()}
+        if weights.consistency_weight and len(batch.x_teacher):
+            teacher = tables(jax.lax.stop_gradient(params), batch.x_teacher)
+            y_teacher, probability = losses.pseudo_labels(teacher.logits)
+            is_confident = probability >= weights.confidence
+            terms["consistency"] = (
+                weights.consistency_weight * losses.linear_ramp(step, weights.ramp_steps),
+                is_confident * _nll(weights.consistency, student, y_teacher, prior),
+            )
+            metrics["confident"] = is_confident.mean()
+        terms = {name: weight * nll.mean() for name, (weight, nll) in terms.items() if len(nll)}
 
+        seen = everything if batch.x_density is None else density_of
+        metrics["bits_per_dim"] = density.bits_per_dim(
+            -losses.marginal_nll(seen.joint).mean(), size
+        )
         metrics |= {f"loss_{name}": term for name, term in terms.items()}
-        metrics["accuracy"] = 100.0 * (labeled.logits.argmax(-1) == batch.y).mean()
-        metrics["bits_per_dim"] = density.bits_per_dim(-losses.marginal_nll(seen).mean(), size)
         return sum(terms.values()), metrics
 
-    return Model(init, objective, class_log_density, log_density, encode, decode, sample)
+    return Model(
+        init,
+        loss,
+        class_log_density,
+        log_density,
+        encode,
+        decode,
+        sample,
+        prior=lambda params: params["prior"],
+        flow=lambda params: (flow, params["flow"]),
+    )
