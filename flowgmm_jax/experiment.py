@@ -1,29 +1,62 @@
-"""What is evaluated."""
+"""An experiment: a config that is sound, the model it describes, and its data.
+
+The only place that validates a config or loads data, for training, evaluation and benchmarks.
+"""
 
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from flowgmm_jax.data.base import Dataset
-from flowgmm_jax.data.splits import Split
+from flowgmm_jax.data import datasets
+from flowgmm_jax.data.base import Dataset, Info
+from flowgmm_jax.data.splits import Split, fingerprint, make_split
+from flowgmm_jax.errors import InputError
 from flowgmm_jax.models.base import Model
+from flowgmm_jax.models.build import build
+from flowgmm_jax.validation import validate
 
 
-class Subject(NamedTuple):
-    """What is evaluated: a trained model and the data of its run.
+class Experiment(NamedTuple):
+    """What train.py trains and eval.py evaluates.
 
     Attributes:
-      name: of the run, for legends.
-      model: a model.
-      params: its parameters.
-      config: of the run, with the facts about its data filled in.
+      config: of the experiment.
+      model: that it describes.
       dataset: its data.
-      split: which training examples were labelled, unlabelled and held out.
+      split: their labelled, unlabelled and held-out examples.
     """
 
-    name: str
-    model: Model
-    params: Any
     config: ConfigDict
+    model: Model
     dataset: Dataset
     split: Split
+
+    @property
+    def info(self) -> Info:
+        """Shape, classes and grey levels of the data."""
+        return self.dataset.info
+
+    def facts(self) -> dict[str, Any]:
+        """What a run keeps of its data: ``info``, and the fingerprint of what training sees."""
+        return self.info._asdict() | {"fingerprint": fingerprint(self.dataset, self.split)}
+
+
+def make_experiment(config: ConfigDict) -> Experiment:
+    """Validates a config, builds its model and loads its data.
+
+    Raises:
+      InputError: for a bad config or bad data; one line that names the field or the file.
+      FileNotFoundError: for data that are not there.
+    """
+    validate(config)
+    experiment = load_experiment(config)
+    if config.train.batch_unlabeled and not len(experiment.split.unlabeled):
+        raise InputError("config.train.batch_unlabeled is not 0, but no example is unlabelled")
+    return experiment
+
+
+def load_experiment(config: ConfigDict) -> Experiment:
+    """``make_experiment`` for the config of a run, on any number of devices."""
+    dataset = datasets.load(config.data)
+    split = make_split(dataset, config.data)
+    return Experiment(config, build(config, dataset.info), dataset, split)

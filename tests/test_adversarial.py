@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import make_config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs import default
 from flowgmm_jax import flows, gmm
 from flowgmm_jax.data.batches import Batch
 from flowgmm_jax.models.base import Model
@@ -27,8 +27,8 @@ IMAGE, VECTOR = (4, 4, 1), (5,)
 CLASSES = {IMAGE: 3, VECTOR: 7}  # of vectors, more classes than examples in a batch
 LOSSES = {
     "glow": Loss("cross_entropy", 1.0, 1.0, "cross_entropy", 1.0, 0, 0.5),
-    "image_realnvp": Loss("class_conditional", 1.0, 1.0, "likelihood", 1.0, 0, 0.0),
-    "vector_realnvp": Loss("class_conditional", 1.0, 1.0, "likelihood", 1.0, 0, 0.0),
+    "image_realnvp": Loss("class_conditional", 1.0, 1.0, "class_conditional", 1.0, 0, 0.0),
+    "vector_realnvp": Loss("class_conditional", 1.0, 1.0, "class_conditional", 1.0, 0, 0.0),
 }
 FLOWS = {
     "glow": (IMAGE, partial(flows.glow, 256, ((1, 2),), width=4)),
@@ -102,7 +102,7 @@ def case(name):
     shape, constructor = FLOWS[name]
     flow = constructor()
     model = flowgmm(flow, shape, CLASSES[shape], Prior("data", 1.0), LOSSES[name])
-    tx = make_optimizer(default.get_config())
+    tx = make_optimizer(make_config())
 
     def probe(params, x):
         joint = model.class_log_density(params, x)

@@ -1,34 +1,32 @@
-"""From a config and a directory to a trained model: what train.py runs."""
+"""From a config and a directory to a trained model."""
 
 import contextlib
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import optax
 from ml_collections import ConfigDict
 
 from flowgmm_jax import devices
-from flowgmm_jax.data import datasets
-from flowgmm_jax.data.augment import View
-from flowgmm_jax.data.splits import Split, make_split
+from flowgmm_jax.data.augment import make_views
+from flowgmm_jax.data.batches import Batches, make_batches
+from flowgmm_jax.data.splits import held_out, initial_examples
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.evaluation.metrics import make_evaluator
+from flowgmm_jax.evaluation.statistics import make_evaluator
+from flowgmm_jax.experiment import Experiment, make_experiment
 from flowgmm_jax.files import read_json, to_json, write_json
 from flowgmm_jax.models.base import Model
-from flowgmm_jax.models.build import build
 from flowgmm_jax.runs import checkpoint, processes
-from flowgmm_jax.runs.differences import check_agrees
 from flowgmm_jax.runs.log import Clock, MetricsWriter
-from flowgmm_jax.runs.workdir import claim, lock
-from flowgmm_jax.training import inputs
-from flowgmm_jax.training.check import check
-from flowgmm_jax.training.loop import most_skipped, run_loop
+from flowgmm_jax.runs.workdir import check_agrees, claim, lock
+from flowgmm_jax.trained import build_run, restore_newest
+from flowgmm_jax.training.loop import run_loop
 from flowgmm_jax.training.optimizer import make_optimizer, train_only
-from flowgmm_jax.training.step import TrainState, init_state, make_train_steps
+from flowgmm_jax.training.step import TrainState, init_state, make_train_steps, run_keys
 
 
 class Result(NamedTuple):
@@ -36,7 +34,7 @@ class Result(NamedTuple):
 
     Attributes:
       accuracy: on the test set, in percent, with the EMA parameters of the last step.
-      bits_per_dim: on the test set, or None where the model has no density.
+      bits_per_dim: on the test set, or None if the model has no density.
       step: steps taken.
       seconds: of training, over all starts, compilation and evaluations included.
     """
@@ -45,80 +43,6 @@ class Result(NamedTuple):
     bits_per_dim: float | None
     step: int
     seconds: float
-
-
-def resolve(config: ConfigDict) -> ConfigDict:
-    """The config with what it says about its data filled in, so that it describes a model even
-    where the data are not at hand."""
-    info = datasets.info(config.data)
-    config = config.copy_and_resolve_references()
-    config.data.shape, config.data.num_classes, config.data.levels = info
-    return config
-
-
-class Prepared(NamedTuple):
-    """What a config and its data come to, before anything is trained or written.
-
-    Attributes:
-      config: with everything filled in that the data say.
-      model: its loss asks no gradient of what is not trained.
-      tx: the optimiser.
-      dataset: the data.
-      split: their labelled, unlabelled and held-out examples.
-      views: of the student and the teacher.
-      make_state: gives the state before the first step.
-      like: its structure, shapes and dtypes.
-    """
-
-    config: ConfigDict
-    model: Model
-    tx: optax.GradientTransformation
-    dataset: datasets.Dataset
-    split: Split
-    views: tuple[View, View]
-    make_state: Callable[[], TrainState]
-    like: TrainState
-
-
-def prepare(config: ConfigDict) -> Prepared:
-    """Checks a config and loads its data.
-
-    Raises:
-      InputError: for a bad config or bad data.
-    """
-    check(config)
-    config = resolve(config)
-    model, tx = build(config), make_optimizer(config)
-    dataset = datasets.load(config.data)
-    split = make_split(dataset, config.data)
-    if config.train.batch_unlabeled and not len(split.unlabeled):
-        raise InputError("config.train.batch_unlabeled is not 0, but no example is unlabelled")
-    views = inputs.views(config, dataset.info)
-    config.data.fingerprint = inputs.fingerprint(dataset, split)
-    x, y = inputs.initial_examples(dataset, split, config)
-    make_state = partial(jax.jit(partial(init_state, model, tx)), jax.random.key(config.seed), x, y)
-    try:
-        like = jax.eval_shape(make_state)
-    except ValueError as error:  # of a layer that the examples do not fit
-        raise InputError(
-            f"config.flow does not fit examples of shape {dataset.info.shape}: {error}"
-        ) from error
-    model = model._replace(loss=train_only(config, model.loss))
-    return Prepared(config, model, tx, dataset, split, views, make_state, like)
-
-
-def map_steps(prepared: Prepared, source: inputs.Source) -> Callable:
-    """``make_train_steps`` of a run, with batches from a source, mapped over the devices."""
-    config = prepared.config
-    train_steps = make_train_steps(
-        prepared.model,
-        prepared.tx,
-        source.draw,
-        config.optimizer.ema_decay,
-        most_skipped(config.train),
-        config.train.parts,
-    )
-    return devices.map_train_steps(train_steps)
 
 
 class Start(NamedTuple):
@@ -130,73 +54,98 @@ class Start(NamedTuple):
       result: of a run that is finished, as JSON, or None.
     """
 
-    state: TrainState
+    state: Any
     sums: dict[str, float]
     result: dict | None
 
 
-def _start(workdir: Path, prepared: Prepared) -> Start:
-    """From the newest sound checkpoint, or from the beginning."""
-    config = prepared.config
-    restored = checkpoint.restore(workdir, prepared.like, to_json(config))
-    if not restored:
-        return Start(prepared.make_state(), {}, None)
-    (state, sums, _), damaged = restored
-    checkpoint.set_aside(workdir, damaged)
-    is_finished = int(state.step) == config.train.steps and (workdir / "result.json").exists()
-    return Start(state, sums, read_json(workdir / "result.json") if is_finished else None)
+def make_state(experiment: Experiment, tx: optax.GradientTransformation) -> Callable:
+    """A function of no arguments that returns the ``TrainState`` before the first step."""
+    config = experiment.config
+    x, y = initial_examples(experiment.dataset, experiment.split, config)
+    state = jax.jit(partial(init_state, experiment.model, tx))
+    return partial(state, jax.random.key(config.seed), x, y)
 
 
-def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
+def make_steps(
+    experiment: Experiment, tx: optax.GradientTransformation, first_step: int
+) -> tuple[Callable, Batches]:
+    """The compiled training steps, ``(replicated state, data, seed, count)``, and their batches."""
+    config = experiment.config
+    batches = make_batches(
+        experiment.dataset,
+        experiment.split,
+        config,
+        run_keys(config.seed)[0],
+        first_step,
+        make_views(config, experiment.info),
+    )
+    train_steps = make_train_steps(
+        experiment.model._replace(loss=train_only(config, experiment.model.loss)),
+        tx,
+        batches.draw,
+        config.optimizer.ema_decay,
+        min(config.train.max_nonfinite_steps, config.train.steps),
+        config.train.microbatches,
+    )
+    return devices.map_train_steps(train_steps), batches
+
+
+def train(config: ConfigDict, workdir: str | Path) -> Result:
     """Trains, or goes on with training, and evaluates the last step on the test set.
 
     Args:
-      config: a config as in ``configs/``.
-      workdir: directory of the run: ``config.json``, ``metrics.jsonl``, ``checkpoints/``,
-        ``tensorboard/`` and, at the end, ``result.json``. Of several processes, process 0 uses it.
+      config: of ``load_config``.
+      workdir: directory of the run: ``config.json``, ``data.json``, ``metrics.jsonl``,
+        ``checkpoints/``, ``tensorboard/`` and, at the end, ``result.json``. Of several processes,
+        only process 0 uses it.
 
     Returns:
       The Result that ``result.json`` holds.
 
     Raises:
-      InputError: for a bad config or bad data, when the workdir holds a run of another config or
-        another process trains there, and when none of its checkpoints is sound.
-      FloatingPointError: after ``config.train.max_skipped`` steps in a row that were not finite.
-      OSError: when the workdir cannot be written; what it holds stays sound.
+      InputError: for a bad config or bad data, if the workdir holds a run of another config or
+        another process trains there, and if none of its checkpoints is sound.
+      FloatingPointError: after ``config.train.max_nonfinite_steps`` such steps in a row.
+      OSError: if the workdir cannot be written; what it holds stays sound.
       Stopped: after SIGTERM or SIGINT, once the state is saved.
     """
     started = time.monotonic()
     workdir = Path(workdir)
     with processes.together():
-        prepared = prepare(config)
-    config, dataset = prepared.config, prepared.dataset
-    primary_config = processes.from_primary(to_json(config))
+        experiment = make_experiment(config.copy_and_resolve_references())
+        tx = make_optimizer(experiment.config)
+        first_state = make_state(experiment, tx)
+        like = _shapes(first_state, experiment)
+    config, facts = experiment.config, experiment.facts()
+    described = {"config": to_json(config), "data": facts}
+    primary = processes.from_primary(described)
     with processes.together():
-        check_agrees(config, primary_config)
+        check_agrees(**described, primary=primary)
+
     with contextlib.ExitStack() as closing:
         start = Start(None, {}, None)
         with processes.together():
             if processes.is_primary():
                 closing.enter_context(lock(workdir))
-                claim(workdir, config)
-                start = _start(workdir, prepared)
+                claim(workdir, **described)
+                start = _start(workdir, config, first_state, like)
         sums, finished = processes.from_primary((start.sums, start.result))
         if finished:
             return Result(**finished)
-        state = processes.broadcast(start.state, prepared.like)
+        state = processes.broadcast(start.state, like)
 
-        source = inputs.source(dataset, prepared.split, config, int(state.step), *prepared.views)
-        train_steps = map_steps(prepared, source)
-        evaluate = make_evaluator(prepared.model, dataset.info.levels)
-        held_out = inputs.held_out(dataset, prepared.split)
+        train_steps, batches = make_steps(experiment, tx, int(state.step))
+        evaluate = make_evaluator(experiment.model, experiment.info.levels)
+        name, *held_out_examples = held_out(experiment.dataset, experiment.split)
 
         def advance(state, count):
-            state, metrics = train_steps(state, source.next_data(count), config.seed, count)
+            state, metrics = train_steps(state, batches.next_data(count), config.seed, count)
             return state, jax.device_get(devices.unreplicate(metrics))
 
         def evaluate_held_out(params):
-            name, *examples = held_out
-            return {f"{name}_{k}": value for k, value in evaluate(params, *examples).items()}
+            metrics = evaluate(params, *held_out_examples)
+            return {f"{name}_{key}": value for key, value in metrics.items()}
 
         writer, checkpoints = Clock(started), checkpoint.NoCheckpoints()
         with processes.together():
@@ -208,9 +157,42 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
         state = run_loop(config.train, state, sums, advance, evaluate_held_out, writer, checkpoints)
         seconds = round(writer.seconds(), 1)
         with processes.together():
+            dataset = experiment.dataset
             metrics = evaluate(state.ema_params, dataset.x_test, dataset.y_test)
             bits = metrics.get("bits_per_dim")
             result = Result(metrics["accuracy"], bits, int(state.step), seconds)
             if processes.is_primary():
                 write_json(workdir / "result.json", result._asdict())
         return result
+
+
+def load_state(workdir: str | Path) -> tuple[Model, TrainState]:
+    """The model of a run and everything that its newest sound checkpoint holds.
+
+    Raises:
+      InputError: if there is no run, or no checkpoint that is sound.
+    """
+    config, model, examples = build_run(Path(workdir))
+    tx = make_optimizer(config)
+    like = jax.eval_shape(lambda *a: init_state(model, tx, *a), jax.random.key(0), *examples)
+    return model, TrainState(**restore_newest(Path(workdir), like._asdict(), config))
+
+
+def _shapes(first_state: Callable, experiment: Experiment) -> TrainState:
+    try:
+        return jax.eval_shape(first_state)
+    except ValueError as error:  # of a layer that the examples do not fit
+        raise InputError(
+            f"config.flow does not fit examples of shape {experiment.info.shape}: {error}"
+        ) from error
+
+
+def _start(workdir: Path, config: ConfigDict, first_state: Callable, like: TrainState) -> Start:
+    """From the newest sound checkpoint, or from the beginning."""
+    restored = checkpoint.restore(workdir, like._asdict(), to_json(config))
+    if restored is None:
+        return Start(first_state(), {}, None)
+    checkpoint.set_aside(workdir, restored.damaged)
+    is_finished = restored.step == config.train.steps and (workdir / "result.json").exists()
+    result = read_json(workdir / "result.json") if is_finished else None
+    return Start(TrainState(**restored.state), restored.sums, result)

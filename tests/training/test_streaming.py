@@ -12,12 +12,12 @@ from flowgmm_jax.data.batches import Pool
 from flowgmm_jax.data.splits import make_split
 from flowgmm_jax.data.stream import Window
 from flowgmm_jax.runs import checkpoint
-from flowgmm_jax.training import inputs, restore, trainer
-from flowgmm_jax.training.trainer import train_and_evaluate
+from flowgmm_jax.training import inputs, trainer
+from flowgmm_jax.training.trainer import train
 
 
 def moons():
-    config = tiny.get_config()
+    config = tiny.complete_config()
     config.augment.jitter = (0.2, 0.1)
     # Intervals that calls of five steps do not divide.
     config.train.update({"steps": 60, "log_every": 7, "eval_every": 0, "checkpoint_every": 13})
@@ -36,8 +36,8 @@ def digits():
 
 def train(config, workdir, device_bytes):
     config.data.device_bytes = device_bytes
-    train_and_evaluate(config, workdir)
-    return restore.load_state(workdir)[1]
+    train(config, workdir)
+    return load_state(workdir)[1]
 
 
 def count_windows(monkeypatch):
@@ -86,7 +86,7 @@ def test_a_stopped_run_goes_on_with_the_other_path(tmp_path, monkeypatch, undist
         patch.setattr(checkpoint.Checkpoints, "save", save_and_stop)
         with pytest.raises(Stopping):
             train(moons(), tmp_path / "run", 2**32)
-    assert int(restore.load_state(tmp_path / "run")[1].step) == 26
+    assert int(load_state(tmp_path / "run")[1].step) == 26
     resumed = train(moons(), tmp_path / "run", 0)
     jax.tree.map(np.testing.assert_array_equal, resumed, undisturbed)
 
@@ -109,4 +109,4 @@ def test_a_negative_size_is_refused(tmp_path):
     config = moons()
     config.data.device_bytes = -1
     with pytest.raises(InputError, match="config.data.device_bytes is -1, expected at least 0"):
-        trainer.train_and_evaluate(config, tmp_path / "run")
+        trainer.train(config, tmp_path / "run")

@@ -1,0 +1,141 @@
+"""A trained model from the directory of its run."""
+
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from flowgmm_jax.data.base import Dataset, Info
+from flowgmm_jax.data.splits import Split
+from flowgmm_jax.errors import InputError
+from flowgmm_jax.experiment import Experiment, load_experiment
+from flowgmm_jax.files import read_json, to_json
+from flowgmm_jax.models.base import Model, Params
+from flowgmm_jax.models.build import build
+from flowgmm_jax.runs import checkpoint
+
+
+class Trained(NamedTuple):
+    """A trained model with its experiment, as evaluation takes it.
+
+    Attributes:
+      name: of the run, for legends.
+      params: of the model.
+      step: of its checkpoint.
+      experiment: that it was trained by.
+    """
+
+    name: str
+    params: Params
+    step: int
+    experiment: Experiment
+
+    @property
+    def model(self) -> Model:
+        return self.experiment.model
+
+    @property
+    def config(self) -> ConfigDict:
+        return self.experiment.config
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.experiment.dataset
+
+    @property
+    def split(self) -> Split:
+        return self.experiment.split
+
+    @property
+    def info(self) -> Info:
+        return self.experiment.info
+
+
+def run_config(workdir: str | Path) -> ConfigDict:
+    """The config of the run in a directory.
+
+    Raises:
+      InputError: if there is no run.
+    """
+    return ConfigDict(read_json(Path(workdir) / "config.json"))
+
+
+def build_run(workdir: Path) -> tuple[ConfigDict, Model, tuple[jax.ShapeDtypeStruct, ...]]:
+    """Config and model of a run, and examples and labels as ``Model.init`` takes them."""
+    config, facts = run_config(workdir), read_json(workdir / "data.json")
+    info = Info(tuple(facts["shape"]), facts["num_classes"], facts["levels"])
+    dtype = jnp.uint8 if info.levels else jnp.float32
+    x = jax.ShapeDtypeStruct((2, *info.shape), dtype)
+    return config, build(config, info), (x, jax.ShapeDtypeStruct((2,), jnp.int32))
+
+
+def restore_newest(workdir: Path, like: Any, config: ConfigDict) -> Any:
+    """What the newest sound checkpoint holds of ``like``; newer damaged ones are named."""
+    restored = checkpoint.restore(workdir, like, to_json(config))
+    if restored is None:
+        raise InputError(f"{workdir / 'checkpoints'} holds no checkpoint")
+    for path, reason in restored.damaged.items():
+        print(f"{path} is damaged ({reason}): using that of step {restored.step}", file=sys.stderr)
+    return restored.state
+
+
+def _load(workdir: Path) -> tuple[ConfigDict, Model, Any, int]:
+    config, model, examples = build_run(workdir)
+    params = jax.eval_shape(model.init, jax.random.key(0), *examples)
+    like = {"ema_params": params, "step": jax.ShapeDtypeStruct((), jnp.int32)}
+    found = restore_newest(workdir, like, config)
+    return config, model, found["ema_params"], int(found["step"])
+
+
+def load(workdir: str | Path) -> tuple[Model, Any]:
+    """A trained model and its parameters (the moving average of the newest sound checkpoint).
+
+    Only reads; needs neither the data nor the optimiser. A newer damaged checkpoint is named on
+    standard error.
+
+        model, params = load("runs/digits")
+        model.log_density(params, x)
+
+    Args:
+      workdir: directory that ``train`` wrote.
+
+    Raises:
+      InputError: if there is no run, or no checkpoint that is sound.
+    """
+    _, model, params, _ = _load(Path(workdir))
+    return model, params
+
+
+def load_trained(
+    workdir: str | Path, data_dir: str | None = None, split_file: str | None = None
+) -> Trained:
+    """A trained model with its experiment, as evaluation takes it.
+
+    Args:
+      workdir: directory that ``train`` wrote.
+      data_dir: where the data are now, if not where they were in training.
+      split_file: likewise, of a run whose labelled split is a file.
+
+    Raises:
+      InputError: if there is no run, or no checkpoint that is sound, or the data are not those
+        that the run was trained on.
+      FileNotFoundError: if the data are not there.
+    """
+    workdir = Path(workdir)
+    config, _, params, step = _load(workdir)
+    if data_dir is not None:
+        config.data.data_dir = str(data_dir)
+    if split_file is not None and config.data.split_file:
+        config.data.split_file = str(split_file)
+    experiment = load_experiment(config)
+    trained_on = read_json(workdir / "data.json")["fingerprint"]
+    if experiment.facts()["fingerprint"] != trained_on:
+        raise InputError(
+            f"{workdir} was trained on other data than those of {config.data.name} "
+            f"{config.data.data_dir}: expected the same examples and labelled split, see "
+            "--data_dir and --split_file"
+        )
+    return Trained(workdir.resolve().name, params, step, experiment)
