@@ -11,8 +11,8 @@ from flowgmm_jax import gmm
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.evaluation import figures
 from flowgmm_jax.evaluation.passes import map_batches
-from flowgmm_jax.evaluation.section import Picture, Row, Section
-from flowgmm_jax.experiment import Subject
+from flowgmm_jax.evaluation.report import Picture, Row, Section
+from flowgmm_jax.trained import Trained
 
 CELLS = 300  # a side of the grid
 AROUND = 0.15  # the grid's margin around the data, as a share of their width
@@ -36,8 +36,9 @@ def distances(prior: gmm.GMM, z: jax.Array) -> tuple[jax.Array, jax.Array]:
       The distance (B,) in latent space, and the same (B,) as a share of half the distance between
       the two means: 1 is as far as the mean itself where scales and weights are equal.
     """
-    joint = gmm.joint(prior, z)
-    a = joint.argmax(-1)
+    z = z[:, : prior.means.shape[-1]]  # the others are the same for all classes
+    joint = gmm.class_logits(prior, z)
+    a = gmm.classify(joint)
     precision = jnp.exp(-2 * prior.log_scale)
     pull = precision[:, None] * (prior.means - z[:, None])  # (B, K, D), gradients of the joint
     of_a = jnp.take_along_axis(pull, a[:, None, None], axis=1)
@@ -61,18 +62,18 @@ class Distances(NamedTuple):
     relative: np.ndarray
 
 
-def measure(subject: Subject) -> Distances:
+def measure(trained: Trained) -> Distances:
     """Distances of unlabelled training examples, at most 10,000 of them, spread evenly."""
-    unlabeled = subject.split.unlabeled
+    unlabeled = trained.split.unlabeled
     chosen = unlabeled[np.linspace(0, len(unlabeled) - 1, min(MOST, len(unlabeled))).astype(int)]
 
     @jax.jit
     def of_batch(params, index, x):
-        return distances(params["prior"], subject.model.encode(params, x))
+        return distances(trained.model.prior(params), trained.model.encode(params, x))
 
-    x = subject.dataset.x_train[chosen]
+    x = trained.dataset.x_train[chosen]
     return Distances(
-        *map_batches(of_batch, subject.params, x, description="distances to the boundary")
+        *map_batches(of_batch, trained.params, x, description="distances to the boundary")
     )
 
 
@@ -144,10 +145,10 @@ def _scatter(axes, x, y, labeled, colors) -> None:
     )
 
 
-def draw(subject: Subject) -> tuple[Picture, float]:
+def draw(trained: Trained) -> tuple[Picture, float]:
     """Data space and latent space of a two-dimensional model, and its ``density_ratio``."""
-    model, params, num_classes = subject.model, subject.params, subject.config.data.num_classes
-    x, y, labeled = subject.dataset.x_train, subject.dataset.y_train, subject.split.labeled
+    model, params, num_classes = trained.model, trained.params, trained.info.num_classes
+    x, y, labeled = trained.dataset.x_train, trained.dataset.y_train, trained.split.labeled
     colors = plt.get_cmap("tab10")(np.arange(num_classes) % 10)
     figure, ((data, latent),) = figures.panels(1, 2, 5, 5)
 
@@ -155,7 +156,7 @@ def draw(subject: Subject) -> tuple[Picture, float]:
     points = np.stack(np.meshgrid(horizontal, vertical), axis=-1).reshape(-1, 2)
     joint = jax.jit(model.class_log_density)(params, jnp.asarray(points, jnp.float32))
     density = np.exp(jax.nn.logsumexp(joint, axis=-1)).reshape(CELLS, CELLS)
-    classes = np.asarray(joint.argmax(-1)).reshape(CELLS, CELLS)
+    classes = np.asarray(gmm.classify(joint)).reshape(CELLS, CELLS)
     data.pcolormesh(
         horizontal,
         vertical,
@@ -174,7 +175,7 @@ def draw(subject: Subject) -> tuple[Picture, float]:
     _scatter(latent, np.asarray(jax.jit(model.encode)(params, x)), y, labeled, colors)
     angle = np.linspace(0, 2 * np.pi, 100)
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    prior = params["prior"]
+    prior = model.prior(params)
     for mean, scale, color in zip(prior.means, np.exp(prior.log_scale), colors, strict=True):
         for deviations in (1, 2):
             latent.plot(*(np.asarray(mean) + deviations * scale * circle).T, color=color)
@@ -196,25 +197,25 @@ def draw(subject: Subject) -> tuple[Picture, float]:
     return picture, density_ratio(density, classes, of_data)
 
 
-def check_comparable(subject: Subject, other: Subject) -> None:
+def check_comparable(trained: Trained, other: Trained) -> None:
     """Raises InputError when the two are models of different examples, or ``other`` has no
     unlabelled ones to measure."""
-    shapes = [each.dataset.info.shape for each in (subject, other)]
+    shapes = [each.dataset.info.shape for each in (trained, other)]
     if shapes[0] != shapes[1]:
         raise InputError(
             f"--compare: {other.name} is a model of examples of shape {shapes[1]}, "
-            f"expected {shapes[0]} as {subject.name}"
+            f"expected {shapes[0]} as {trained.name}"
         )
-    if not np.array_equal(subject.dataset.x_train, other.dataset.x_train):
+    if not np.array_equal(trained.dataset.x_train, other.dataset.x_train):
         raise InputError(
             f"--compare: {other.name} is a model of other examples ({other.config.data.name}) "
-            f"than {subject.name} ({subject.config.data.name}): expected the same"
+            f"than {trained.name} ({trained.config.data.name}): expected the same"
         )
     if not len(other.split.unlabeled):
         raise InputError(f"--compare: {other.name} has no unlabelled examples to measure")
 
 
-def evaluate(subject: Subject, other: Subject | None = None) -> Section:
+def evaluate(trained: Trained, other: Trained | None = None) -> Section:
     """Distances of unlabelled data to the boundary; of two-dimensional sets the picture too.
 
     Not for one class, which has no boundary, or without unlabelled examples.
@@ -223,11 +224,11 @@ def evaluate(subject: Subject, other: Subject | None = None) -> Section:
     ``compared``: the summary of the other model.
 
     Args:
-      subject: the model.
+      trained: the model.
       other: a model of the same data to compare with, see ``check_comparable``.
     """
-    subjects = [subject] if other is None else [subject, other]
-    found = [(each.name, measure(each)) for each in subjects]
+    both = [trained] if other is None else [trained, other]
+    found = [(each.name, measure(each)) for each in both]
     summaries = [(name, summary(each)) for name, each in found]
     metrics = dict(summaries[0][1])
     rows = []
@@ -240,8 +241,8 @@ def evaluate(subject: Subject, other: Subject | None = None) -> Section:
     pictures = [_histogram(found)]
     if other is not None:
         metrics["compared"] = {"name": other.name, **summaries[1][1]}
-    if subject.dataset.info.shape == (2,):
-        picture, metrics["density_ratio"] = draw(subject)
+    if trained.info.shape == (2,):
+        picture, metrics["density_ratio"] = draw(trained)
         pictures.insert(0, picture)
         rows.insert(
             0,

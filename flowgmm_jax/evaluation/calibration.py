@@ -9,9 +9,9 @@ from scipy.special import log_softmax, softmax
 
 from flowgmm_jax import gmm
 from flowgmm_jax.evaluation import figures, poster
-from flowgmm_jax.evaluation.section import Picture, Row, Section
+from flowgmm_jax.evaluation.report import Picture, Row, Section
 from flowgmm_jax.evaluation.statistics import Measure, Statistics
-from flowgmm_jax.experiment import Subject
+from flowgmm_jax.trained import Trained
 
 BINS = 15  # of Guo et al. 2017
 FIT_EXAMPLES = 1000
@@ -22,9 +22,10 @@ LOG_TEMPERATURES = (-7.0, 14.0)
 
 
 def mixture_offset(prior: gmm.GMM) -> np.ndarray:
-    """log w_k - D log s_k, float64 (K,): what temperature leaves alone in class log-densities."""
-    dimension = prior.means.shape[-1]
-    offset = gmm.log_class_weights(prior) - dimension * prior.log_scale
+    """log w_k - d log s_k, float64 (K,): what temperature leaves as it is in class log-densities;
+    d is the number of latents that carry the class."""
+    d = prior.means.shape[-1]
+    offset = gmm.log_class_weights(prior) - d * prior.log_scale
     return np.asarray(offset, np.float64)
 
 
@@ -112,7 +113,7 @@ def bins(logits: np.ndarray, y: np.ndarray, equal_count: bool = False) -> Bins:
     equal count are therefore only as equal as that allows.
     """
     posterior = softmax(np.asarray(logits, np.float64), axis=-1)
-    confidence, correct = posterior.max(axis=-1), posterior.argmax(axis=-1) == y
+    confidence, correct = posterior.max(axis=-1), gmm.classify(posterior) == y
     edges = np.linspace(0, 1, BINS + 1)[1:-1]
     if equal_count:
         edges = np.quantile(confidence, edges, method="inverted_cdf")
@@ -144,7 +145,7 @@ def scores(logits: np.ndarray, y: np.ndarray) -> dict[str, float]:
         "ece": bins(logits, y).error,
         "ece_adaptive": bins(logits, y, equal_count=True).error,
         "brier": float(squares.mean()),
-        "accuracy": float(100.0 * (posterior.argmax(axis=-1) == y).mean()),
+        "accuracy": float(100.0 * (gmm.classify(posterior) == y).mean()),
     }
 
 
@@ -199,10 +200,10 @@ class Held(NamedTuple):
     description: str
 
 
-def held_out(subject: Subject) -> Held | None:
+def held_out(trained: Trained) -> Held | None:
     """What a temperature may be fitted on, never the test set: the validation examples, else up to
     ``FIT_EXAMPLES`` whose known labels were not given to training; None where there are none."""
-    split, y = subject.split, subject.dataset.y_train
+    split, y = trained.split, trained.dataset.y_train
     if len(split.validation):
         return Held(split.validation, "validation")
     unseen = np.setdiff1d(split.unlabeled, split.labeled)
@@ -235,22 +236,22 @@ def _rows(before: dict, after: dict | None, printed: poster.Calibration | None) 
     return rows
 
 
-def evaluate(subject: Subject, test: Statistics, measure: Measure) -> Section:
+def evaluate(trained: Trained, test: Statistics, measure: Measure) -> Section:
     """Table 2 of the poster: the posterior's NLL and ECE, before and after a temperature.
 
     The temperature is fitted on training examples whose labels nothing has used (``held_out``).
 
     Args:
-      subject: what is evaluated.
+      trained: what is evaluated.
       test: statistics of its test examples.
       measure: of ``make_statistics`` for its model.
     """
-    y, data = subject.dataset.y_test, subject.config.data
+    y = trained.dataset.y_test
     before = scores(test.joint, y)
     panes = {"as trained": bins(test.joint, y)}
-    held, after = held_out(subject), None
+    held, after = held_out(trained), None
     if held is not None:
-        fitted_on = measure(subject.params, subject.dataset.x_train[held.index])
+        fitted_on = measure(trained.params, trained.dataset.x_train[held.index])
         usable = np.isfinite(fitted_on.joint).all(axis=-1)
     note = (
         f"On {len(y)} test examples. ECE: {BINS} bins of equal width (ece_adaptive: of equal "
@@ -264,8 +265,10 @@ def evaluate(subject: Subject, test: Statistics, measure: Measure) -> Section:
     elif not usable.any():
         note += "No temperature: the densities of the held-out examples are not finite."
     else:
-        offset = mixture_offset(subject.params["prior"])
-        labels = subject.dataset.y_train[held.index][usable]
+        offset = np.zeros(test.joint.shape[-1])  # without a mixture, plain temperature scaling
+        if trained.model.prior:
+            offset = mixture_offset(trained.model.prior(trained.params))
+        labels = trained.dataset.y_train[held.index][usable]
         temperature = fit_temperature(fitted_on.joint[usable], offset, labels)
         logits = tempered(np.asarray(test.joint, np.float64), offset, temperature)
         panes["with temperature"] = bins(logits, y)
@@ -290,7 +293,7 @@ def evaluate(subject: Subject, test: Statistics, measure: Measure) -> Section:
     return Section(
         "Calibration",
         before | {"calibrated": after},
-        _rows(before, after, poster.TABLE_2.get((data.name, data.num_labels))),
+        _rows(before, after, poster.table_2(trained.config)),
         [picture],
         note,
     )

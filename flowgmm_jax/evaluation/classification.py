@@ -4,9 +4,10 @@ import numpy as np
 from scipy.special import softmax
 from sklearn import metrics
 
-from flowgmm_jax.evaluation import figures
-from flowgmm_jax.evaluation.section import Picture, Row, Section
-from flowgmm_jax.experiment import Subject
+from flowgmm_jax import gmm
+from flowgmm_jax.evaluation import figures, poster
+from flowgmm_jax.evaluation.report import Picture, Row, Section
+from flowgmm_jax.trained import Trained
 
 MISTAKES = 24
 
@@ -47,7 +48,7 @@ def _confusion_picture(counts: np.ndarray) -> Picture:
 def _mistakes_picture(
     x: np.ndarray, y: np.ndarray, probabilities: np.ndarray, levels: int
 ) -> Picture:
-    predicted = probabilities.argmax(-1)
+    predicted = gmm.classify(probabilities)
     wrong = np.flatnonzero(predicted != y)
     worst = wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:MISTAKES]
     columns = min(len(worst), 8)
@@ -68,32 +69,32 @@ def _mistakes_picture(
     )
 
 
-def evaluate(subject: Subject, joint: np.ndarray) -> Section:
+def evaluate(trained: Trained, joint: np.ndarray) -> Section:
     """Accuracy in all and by class, the confusion matrix, the most confident mistakes.
 
     Metrics: ``accuracy`` in percent, ``class_accuracy`` (K,) in percent (null for a class without
     test examples) and ``confusion`` (K, K), counts.
 
     Args:
-      subject: the model and its data.
+      trained: the model and its data.
       joint: class_log_density (N, K) of the test examples.
     """
-    x, y = subject.dataset.x_test, subject.dataset.y_test
-    num_classes, levels = subject.config.data.num_classes, subject.config.data.levels
+    x, y = trained.dataset.x_test, trained.dataset.y_test
+    num_classes, levels = trained.info.num_classes, trained.info.levels
     probabilities = softmax(joint.astype(np.float64), axis=-1)
-    predicted = joint.argmax(-1)
+    predicted = gmm.classify(joint)
     counts = metrics.confusion_matrix(y, predicted, labels=np.arange(num_classes))
     of_class = counts.sum(1)
     class_accuracy = [
         float(100 * counts[k, k] / of_class[k]) if of_class[k] else None for k in range(num_classes)
     ]
     accuracy = float(100 * np.mean(predicted == y))
-    published = subject.config.poster
+    published = poster.table_1(trained.config)
     rows = [
         Row(
             "accuracy (%)",
             f"{accuracy:.2f}",
-            f"{published.accuracy:.2f} ({published.row})" if published.accuracy else "",
+            f"{published.accuracy:.2f} ({published.row})" if published else "",
         )
     ]
     known = [(value, k) for k, value in enumerate(class_accuracy) if value is not None]

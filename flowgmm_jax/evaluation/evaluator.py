@@ -19,90 +19,128 @@ from flowgmm_jax.evaluation import (
     ood,
     ood_sets,
     report,
-    section,
 )
-from flowgmm_jax.evaluation.section import Row, Section
+from flowgmm_jax.evaluation.report import Row, Section
 from flowgmm_jax.evaluation.statistics import make_statistics
-from flowgmm_jax.experiment import Subject
 from flowgmm_jax.files import write_json
+from flowgmm_jax.trained import Trained, load_trained
 
 
-def _facts(subject: Subject, step: int) -> list[Row]:
-    config, split = subject.config, subject.split
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(subject.params))
+def _facts(trained: Trained) -> list[Row]:
+    config, split = trained.config, trained.split
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(trained.params))
     return [
-        Row("data", f"{config.data.name}, examples of shape {subject.dataset.info.shape}"),
+        Row("data", f"{config.data.name}, examples of shape {trained.info.shape}"),
         Row(
             "training examples",
             f"{len(split.labeled)} labelled, {len(split.unlabeled)} unlabelled, "
             f"{len(split.validation)} held out",
         ),
-        Row("test examples", f"{len(subject.dataset.y_test)}"),
-        Row("model", f"{config.flow.name}, {parameters:,} parameters"),
-        Row("checkpoint", f"step {step} of {config.train.steps}"),
+        Row("test examples", f"{len(trained.dataset.y_test)}"),
+        Row("model", f"{config.model} {config.flow.name}, {parameters:,} parameters"),
+        Row("checkpoint", f"step {trained.step} of {config.train.steps}"),
     ]
 
 
-def _density(subject: Subject, log_density: np.ndarray) -> Section:
-    dimension = int(np.prod(subject.dataset.info.shape))
+def _density(trained: Trained, log_density: np.ndarray) -> Section:
+    dimension = trained.info.size
     bits = float(np.mean(density.bits_per_dim(log_density, dimension)))
     rows = [
         Row("bits per dimension", f"{bits:.3f}"),
         Row("mean log p(x) (nats)", f"{np.mean(log_density):.1f}"),
     ]
     noise = " of images with uniform noise, an upper bound of the discrete images'"
-    note = f"On the test examples{noise if subject.config.data.levels else ''}."
+    note = f"On the test examples{noise if trained.info.levels else ''}."
     return Section("Density", {"bits_per_dim": bits}, rows, [], note)
 
 
-def evaluate_run(
-    subject: Subject,
-    step: int,
+def evaluate(
+    workdir: str | Path,
+    *,
+    data_dir: str | None = None,
+    split_file: str | None = None,
+    ood: Sequence[str] = (),
+    compare: str | Path | None = None,
+    save_arrays: bool = False,
+    command: str = "fg.evaluate(...)",
+) -> dict[str, Any]:
+    """Measures a run from its newest sound checkpoint: figures, numbers and a report in DIR/eval.
+
+        fg.evaluate("runs/digits", ood=["noise"])["accuracy"]
+
+    Args:
+      workdir: directory that ``train`` wrote.
+      data_dir: where the data are now, if not where they were in training.
+      split_file: likewise, of a run whose labelled split is a file.
+      ood: sets for out-of-domain detection, see ``ood_sets.load``.
+      compare: directory of a second run, whose distances to the boundary are compared.
+      save_arrays: whether to write latents and samples too, see ``export.save``.
+      command: that is running, for the report.
+
+    Returns:
+      The metrics of ``metrics.json``; each part's docstring says what it adds.
+
+    Raises:
+      InputError: if there is no run, or no checkpoint that is sound, or data do not fit.
+      FileNotFoundError: if data are not there.
+    """
+    trained = load_trained(workdir, data_dir, split_file)
+    other = load_trained(compare, data_dir, split_file) if compare else None
+    return evaluate_trained(trained, Path(workdir) / "eval", command, ood, other, save_arrays)
+
+
+def evaluate_trained(
+    trained: Trained,
     output: Path,
     command: str,
     ood_names: Sequence[str] = (),
-    other: Subject | None = None,
+    other: Trained | None = None,
     save_arrays: bool = False,
 ) -> dict[str, Any]:
     """Writes ``metrics.json``, figures and ``report.html`` into a directory.
 
     Parts that make no sense for the data or the model are left out, such as out-of-domain detection
-    where most densities are not finite. Figures and metrics are written part by part.
+    if most densities are not finite. Figures and metrics are written part by part.
 
     Args:
-      subject: a trained model and its data.
-      step: of its checkpoint.
-      output: a directory; made where it is missing.
+      trained: a trained model and its data.
+      output: a directory; made if it is missing.
       command: that is running, for the report.
       ood_names: sets for out-of-domain detection, see ``ood_sets.load``.
       other: a second model, whose distances to the decision boundary are compared.
-      save_arrays: whether to write latents and samples too, see ``arrays.save``.
+      save_arrays: whether to write latents and samples too, see ``export.save``.
 
     Returns:
-      The metrics; each part's docstring says what it adds.
+      The metrics.
 
     Raises:
-      InputError, FileNotFoundError: when other data cannot be read or do not fit.
+      InputError, FileNotFoundError: if other data cannot be read or do not fit.
     """
-    model, levels = subject.model, subject.config.data.levels
+    model, levels = trained.model, trained.info.levels
     if other is not None:
-        boundary.check_comparable(subject, other)
-    outside = ood_sets.load(ood_names, subject)
+        boundary.check_comparable(trained, other)
+    outside = ood_sets.load(ood_names, trained)
     measure = make_statistics(model, levels)
-    test = measure(subject.params, subject.dataset.x_test)
+    test = measure(trained.params, trained.dataset.x_test)
     parts: dict[str, Callable[[], Section]] = {
-        "classification": lambda: classification.evaluate(subject, test.joint),
-        "calibration": lambda: calibration.evaluate(subject, test, measure),
+        "classification": lambda: classification.evaluate(trained, test.joint),
+        "calibration": lambda: calibration.evaluate(trained, test, measure),
     }
     if model.log_density:
-        parts["density"] = lambda: _density(subject, test.log_density)
+        parts["density"] = lambda: _density(trained, test.log_density)
         if outside and np.isfinite(test.log_density).mean() > 0.5:
-            parts["out-of-domain"] = lambda: ood.evaluate(subject, test, measure, outside)
-    if model.encode and model.decode:
-        parts["generation"] = lambda: generation.evaluate(subject)
-        if len(subject.split.unlabeled) and subject.config.data.num_classes > 1:
-            parts["boundary"] = lambda: boundary.evaluate(subject, other)
-        parts["health"] = lambda: health.evaluate(subject)
+            parts["out-of-domain"] = lambda: ood.evaluate(trained, test, measure, outside)
+    if model.sample:
+        parts["generation"] = lambda: generation.evaluate(trained)
+    if (
+        model.prior
+        and model.encode
+        and len(trained.split.unlabeled)
+        and trained.info.num_classes > 1
+    ):
+        parts["boundary"] = lambda: boundary.evaluate(trained, other)
+    if model.flow:
+        parts["health"] = lambda: health.evaluate(trained)
 
     output.mkdir(parents=True, exist_ok=True)
     sections, metrics = [], {}
@@ -111,11 +149,11 @@ def evaluate_run(
             bar.set_postfix_str(name)
             sections.append(part())
             for picture in sections[-1].pictures:
-                section.save(picture, output)
+                report.save_picture(picture, output)
             metrics |= sections[-1].metrics
             write_json(output / "metrics.json", metrics)
     if save_arrays:
-        export.save(subject, test, output / "arrays")
-    title = f"{subject.name}: evaluation"
-    report.write(output / "report.html", title, _facts(subject, step), sections, command)
+        export.save(trained, test, output / "arrays")
+    title = f"{trained.name}: evaluation"
+    report.write(output / "report.html", title, _facts(trained), sections, command)
     return metrics

@@ -5,32 +5,34 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib import pyplot as plt
 
+from flowgmm_jax import gmm
 from flowgmm_jax.evaluation import figures, interpolation, poster
 from flowgmm_jax.evaluation.passes import map_batches
-from flowgmm_jax.evaluation.section import Picture, Section
-from flowgmm_jax.experiment import Subject
+from flowgmm_jax.evaluation.report import Picture, Section
+from flowgmm_jax.trained import Trained
 
 SAMPLES = 10  # of each class
 TEMPERATURES = (0.0, 0.25, 0.5, 0.7, 0.85, 1.0)
 
 
-def sample_classes(subject: Subject, key: jax.Array, temperature: float, count: int) -> np.ndarray:
+def sample_classes(trained: Trained, key: jax.Array, temperature: float, count: int) -> np.ndarray:
     """Samples (K, count, ...) of every class; temperature multiplies standard deviations."""
-    num_classes = subject.config.data.num_classes
+    num_classes = trained.info.num_classes
     labels = np.repeat(np.arange(num_classes), count)
 
     @jax.jit
     def sample(params, index, labels):  # of any number of classes, a batch at a time
         key_of_batch = jax.random.fold_in(key, index[0])
-        return subject.model.sample(params, key_of_batch, labels, jnp.float32(temperature))
+        return trained.model.sample(params, key_of_batch, labels, jnp.float32(temperature))
 
-    x = map_batches(sample, subject.params, labels, description="sampling")
+    x = map_batches(sample, trained.params, labels, description="sampling")
     return x.reshape(num_classes, count, *x.shape[1:])
 
 
-def _means(subject: Subject) -> Picture:
-    levels = subject.config.data.levels
-    means = np.asarray(jax.jit(subject.model.decode)(subject.params, subject.params["prior"].means))
+def _means(trained: Trained) -> Picture:
+    levels = trained.info.levels
+    z = gmm.means_of_latents(trained.model.prior(trained.params), trained.info.size)
+    means = np.asarray(jax.jit(trained.model.decode)(trained.params, z))
     figure, ((axes,),) = figures.panels(1, 1, 0.7 * len(means), 0.8)
     figures.show_images(axes, means[None], levels)
     return Picture(
@@ -43,11 +45,11 @@ def _means(subject: Subject) -> Picture:
     )
 
 
-def _samples(subject: Subject) -> list[Picture]:
-    levels, key = subject.config.data.levels, jax.random.key(0)
-    num_classes = subject.config.data.num_classes
+def _samples(trained: Trained) -> list[Picture]:
+    levels, key = trained.info.levels, jax.random.key(0)
+    num_classes = trained.info.num_classes
     figure, ((axes,),) = figures.panels(1, 1, 0.5 * SAMPLES, 0.5 * num_classes)
-    cold = sample_classes(subject, key, poster.TEMPERATURE, SAMPLES)
+    cold = sample_classes(trained, key, poster.TEMPERATURE, SAMPLES)
     figures.show_images(axes, cold, levels)
     of_classes = Picture(
         "samples",
@@ -61,7 +63,7 @@ def _samples(subject: Subject) -> list[Picture]:
     figure, grid = figures.panels(1, len(TEMPERATURES), 1.3, 0.33 * num_classes + 0.3)
     for axes, temperature in zip(grid[0], TEMPERATURES, strict=True):
         # One key for all: the same noise, farther and farther from the mean.
-        figures.show_images(axes, sample_classes(subject, key, temperature, 4), levels)
+        figures.show_images(axes, sample_classes(trained, key, temperature, 4), levels)
         axes.set_title(f"T = {temperature:g}", fontsize="small")
     by_temperature = Picture(
         "temperatures",
@@ -75,15 +77,15 @@ def _samples(subject: Subject) -> list[Picture]:
     return [of_classes, by_temperature]
 
 
-def _scatter_samples(subject: Subject) -> Picture:
+def _scatter_samples(trained: Trained) -> Picture:
     """Of two-dimensional data."""
-    x = subject.dataset.x_train
-    num_classes = subject.config.data.num_classes
+    x = trained.dataset.x_train
+    num_classes = trained.info.num_classes
     figure, ((data, sampled),) = figures.panels(1, 2)
     data.scatter(*x.T, s=3, color=figures.UNLABELED, linewidths=0)
     data.set_title("training data")
     colors = plt.get_cmap("tab10")(np.arange(num_classes))
-    samples = sample_classes(subject, jax.random.key(0), 1.0, max(1, len(x) // num_classes))
+    samples = sample_classes(trained, jax.random.key(0), 1.0, max(1, len(x) // num_classes))
     for of_class, color in zip(samples, colors, strict=True):
         sampled.scatter(*of_class.T, s=3, color=color, linewidths=0)
     sampled.set_title("samples of the classes")
@@ -102,14 +104,16 @@ def _scatter_samples(subject: Subject) -> Picture:
     )
 
 
-def evaluate(subject: Subject) -> Section:
+def evaluate(trained: Trained) -> Section:
     """Images of means and samples, or of two-dimensional data samples beside the data; and what
-    ``interpolation.evaluate`` yields."""
-    shape = subject.dataset.info.shape
+    ``interpolation.evaluate`` yields if the model has latents."""
+    shape, model = trained.info.shape, trained.model
     pictures = []
     if len(shape) == 3:
-        pictures = [_means(subject), *_samples(subject)]
+        pictures = ([_means(trained)] if model.prior and model.decode else []) + _samples(trained)
     elif shape == (2,):
-        pictures = [_scatter_samples(subject)]
-    paths = interpolation.evaluate(subject)
+        pictures = [_scatter_samples(trained)]
+    if not (model.encode and model.decode and model.prior):
+        return Section("Generation", {}, [], pictures)
+    paths = interpolation.evaluate(trained)
     return paths._replace(title="Generation", pictures=pictures + paths.pictures)

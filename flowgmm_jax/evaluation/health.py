@@ -11,10 +11,10 @@ from flax import linen as nn
 from flowgmm_jax import density, flows
 from flowgmm_jax.evaluation import figures
 from flowgmm_jax.evaluation.passes import dequantized, map_batches
-from flowgmm_jax.evaluation.section import Picture, Row, Section
-from flowgmm_jax.experiment import Subject
+from flowgmm_jax.evaluation.report import Picture, Row, Section
 from flowgmm_jax.flows.nets import ScaleAndShift
 from flowgmm_jax.models.build import build_flow
+from flowgmm_jax.trained import Trained
 
 LAYER_EXAMPLES = 100
 JACOBIAN_EXAMPLES = 3
@@ -133,19 +133,19 @@ def _figure(found: list[Layer], dimension: int) -> Picture:
     )
 
 
-def evaluate(subject: Subject) -> Section:
+def evaluate(trained: Trained) -> Section:
     """Inverse error per layer and in all, log-determinants against autodiff, log-scales.
 
     Metrics: ``inverse_error_max``, in units of x, grey levels for images; and in ``health``
     ``inverse_error`` (``max``, quantiles), ``log_det_error`` in nats where D is at most 1024,
     ``nonfinite`` (a share), ``log_scale`` (least, largest) and ``layers``, the same of each.
     """
-    config = subject.config
-    shape, levels = subject.dataset.info.shape, config.data.levels
+    config = trained.config
+    shape, levels = trained.info.shape, config.data.levels
     dimension = int(np.prod(shape))
-    flow = build_flow(config, subject.dataset.info)
-    params, model = subject.params, subject.model
-    x_test = subject.dataset.x_test
+    flow = build_flow(config, trained.info)
+    params, model = trained.params, trained.model
+    x_test = trained.dataset.x_test
 
     @jax.jit
     def round_trip(params, index, x):

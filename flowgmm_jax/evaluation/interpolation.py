@@ -10,9 +10,9 @@ from scipy.special import logsumexp, softmax
 from flowgmm_jax import gmm
 from flowgmm_jax.evaluation import figures
 from flowgmm_jax.evaluation.passes import map_batches
-from flowgmm_jax.evaluation.section import Picture, Row, Section
-from flowgmm_jax.experiment import Subject
+from flowgmm_jax.evaluation.report import Picture, Row, Section
 from flowgmm_jax.models.base import Model
+from flowgmm_jax.trained import Trained
 
 STEPS = 11  # of an interpolation, ends included
 SHOWN, PAIRS = 8, 64  # pairs drawn, pairs measured
@@ -80,7 +80,7 @@ def interpolate(model: Model, params: Any, ends: np.ndarray) -> Paths:
     the mean in a straight line from that of the one end's class to that of the other's.
 
     Args:
-      model: with ``encode`` and ``decode``, and a mixture in ``params["prior"]``.
+      model: with ``encode``, ``decode`` and a ``prior``.
       params: its parameters.
       ends: (N, 2, ...), examples at the ends.
     """
@@ -94,8 +94,9 @@ def interpolate(model: Model, params: Any, ends: np.ndarray) -> Paths:
     @jax.jit
     def paths(params, index, ends):
         latents = [model.encode(params, ends[:, i])[:, None] for i in (0, 1)]  # (B, 1, D)
-        prior = params["prior"]
-        means = [prior.means[gmm.joint(prior, z[:, 0]).argmax(-1)][:, None] for z in latents]
+        prior = model.prior(params)
+        means = gmm.means_of_latents(prior, latents[0].shape[-1])
+        means = [means[gmm.classify(gmm.joint(prior, z[:, 0]))][:, None] for z in latents]
 
         def straight(a, b):
             return (1 - weight[:, None]) * a + weight[:, None] * b  # (B, STEPS, D)
@@ -130,9 +131,9 @@ def drop(joint: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(relative).any(axis=-1), -deepest, np.nan)
 
 
-def _path_images(subject: Subject, kind: str, x: np.ndarray) -> Picture:
+def _path_images(trained: Trained, kind: str, x: np.ndarray) -> Picture:
     figure, ((axes,),) = figures.panels(1, 1, 0.5 * STEPS, 0.5 * SHOWN)
-    figures.show_images(axes, x[:SHOWN], subject.config.data.levels)
+    figures.show_images(axes, x[:SHOWN], trained.info.levels)
     return Picture(
         f"interpolations_{kind}",
         f"Interpolations between test images of {KINDS[kind]}",
@@ -163,7 +164,7 @@ def _profiles(paths: dict[str, Paths], dimension: int) -> Picture:
         joint = paths[kind].straight.astype(np.float64)
         probability = softmax(joint, axis=-1)
         for end, style, label in ((0, "solid", "first"), (-1, "dashed", "second")):
-            of_end = joint[:, end].argmax(-1)[:, None, None]
+            of_end = gmm.classify(joint[:, end])[:, None, None]
             mean = np.nanmean(np.take_along_axis(probability, of_end, axis=-1)[..., 0], axis=0)
             posterior.plot(
                 position, mean, color=color, linestyle=style, label=f"class of the {label} end"
@@ -192,27 +193,27 @@ def _profiles(paths: dict[str, Paths], dimension: int) -> Picture:
     )
 
 
-def evaluate(subject: Subject) -> Section:
+def evaluate(trained: Trained) -> Section:
     """Interpolations between test examples, as images, and the density along them.
 
     Metrics, in ``interpolation``, for ``same`` class and ``different`` classes: the median over
     pairs of how far log p(x) falls between the ends, in nats, on straight lines in latent space
     (``drop``) and on paths in the shell of the data (``drop_typical``).
     """
-    info = subject.dataset.info
-    x_test, y_test = subject.dataset.x_test, subject.dataset.y_test
+    info = trained.info
+    x_test, y_test = trained.dataset.x_test, trained.dataset.y_test
     paths, metrics, rows, pictures = {}, {}, [], []
     for kind, label in KINDS.items():
         pairs = choose_pairs(y_test, kind == "same", PAIRS)
         if not len(pairs):
             continue
-        paths[kind] = interpolate(subject.model, subject.params, x_test[pairs])
+        paths[kind] = interpolate(trained.model, trained.params, x_test[pairs])
         falls = [float(np.nanmedian(drop(joint))) for joint in paths[kind][1:]]
         metrics[kind] = dict(zip(("drop", "drop_typical"), falls, strict=True))
         for path, fall in zip(("straight", "in the shell"), falls, strict=True):
             rows.append(Row(f"fall of log p(x), {label}, {path} (nats)", f"{fall:.1f}"))
         if len(info.shape) == 3:
-            pictures.append(_path_images(subject, kind, paths[kind].x))
+            pictures.append(_path_images(trained, kind, paths[kind].x))
     if paths:
         pictures.append(_profiles(paths, int(np.prod(info.shape))))
     return Section(

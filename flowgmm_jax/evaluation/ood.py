@@ -7,11 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from flowgmm_jax.evaluation import figures
-from flowgmm_jax.evaluation.complexity import code_length
-from flowgmm_jax.evaluation.ood_scores import Examples, detection, make_scores
-from flowgmm_jax.evaluation.section import Picture, Row, Section
+from flowgmm_jax.evaluation.ood_scores import Examples, code_length, detection, make_scores
+from flowgmm_jax.evaluation.report import Picture, Row, Section
 from flowgmm_jax.evaluation.statistics import Measure, Statistics
-from flowgmm_jax.experiment import Subject
+from flowgmm_jax.trained import Trained
 
 TRAINING_EXAMPLES = 5000
 ENOUGH_VALIDATION = 200  # for a density
@@ -77,9 +76,9 @@ def plot_scores(auroc: np.ndarray, sets: Sequence[str], scores: Sequence[str]) -
     return figure
 
 
-def _training_sample(subject: Subject) -> tuple[np.ndarray, str]:
+def _training_sample(trained: Trained) -> tuple[np.ndarray, str]:
     """Indices of the training examples that scores are fitted on, and what they are."""
-    split = subject.split
+    split = trained.split
     if len(split.validation) >= ENOUGH_VALIDATION:
         index, description = split.validation, "held-out training examples"
     else:
@@ -106,31 +105,31 @@ def _verdict(trained_on: str, name: str, found: dict[str, dict[str, float]]) -> 
 
 
 def evaluate(
-    subject: Subject, test: Statistics, measure: Measure, sets: dict[str, np.ndarray]
+    trained: Trained, test: Statistics, measure: Measure, sets: dict[str, np.ndarray]
 ) -> Section:
     """Figure 3 of the poster, and how well several scores detect out-of-domain sets.
 
     The scores are fitted on training examples alone: held-out ones where the split has enough.
 
     Args:
-      subject: what is evaluated, with a density.
+      trained: what is evaluated, with a density.
       test: statistics of its test examples.
       measure: of ``make_statistics`` for its model.
       sets: out-of-domain sets by name, as of ``ood_sets.load``; at least one.
     """
 
     def examples(x, statistics):
-        return Examples(statistics, code_length(x) if subject.dataset.info.levels else None)
+        return Examples(statistics, code_length(x) if trained.info.levels else None)
 
-    data = subject.config.data
-    index, description = _training_sample(subject)
-    x_train = subject.dataset.x_train[index]
-    training = measure(subject.params, x_train)
+    data = trained.config.data
+    index, description = _training_sample(trained)
+    x_train = trained.dataset.x_train[index]
+    training = measure(trained.params, x_train)
     scores = make_scores(examples(x_train, training))
-    inside = scores(examples(subject.dataset.x_test, test))
+    inside = scores(examples(trained.dataset.x_test, test))
     found, log_density = {}, {}
     for name, x in sets.items():
-        statistics = measure(subject.params, x)
+        statistics = measure(trained.params, x)
         log_density[name] = statistics.log_density
         outside = scores(examples(x, statistics))
         found[name] = {score: detection(inside[score], outside[score]) for score in inside}

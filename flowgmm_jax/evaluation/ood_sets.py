@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from flowgmm_jax.data import datasets, tfds
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.experiment import Subject
+from flowgmm_jax.trained import Trained
 
 
 def _noise(x: np.ndarray, levels: int, rng: np.random.Generator) -> np.ndarray:
@@ -50,12 +50,12 @@ def _read_npz(name: str, levels: int) -> np.ndarray:
     return x[..., None] if levels and x.ndim == 3 else x
 
 
-def _load(name: str, subject: Subject) -> np.ndarray:
-    data, info = subject.config.data, subject.dataset.info
+def _load(name: str, trained: Trained) -> np.ndarray:
+    data, info = trained.config.data, trained.info
     synthetic = IMAGE_SYNTHETIC if info.levels else VECTOR_SYNTHETIC
     stored = [source for source in datasets.SOURCES if source not in ("npz", "folder")]
     if name in synthetic:
-        return synthetic[name](subject.dataset.x_test, info.levels, np.random.default_rng(0))
+        return synthetic[name](trained.dataset.x_test, info.levels, np.random.default_rng(0))
     if name.endswith(".npz"):
         x = _read_npz(name, info.levels)
     elif name in stored:
@@ -83,14 +83,14 @@ def _load(name: str, subject: Subject) -> np.ndarray:
     return x
 
 
-def load(names: Sequence[str], subject: Subject) -> dict[str, np.ndarray]:
+def load(names: Sequence[str], trained: Trained) -> dict[str, np.ndarray]:
     """Out-of-domain sets for a model, by their names.
 
     Args:
       names: of data sets of ``data.datasets``, whose test examples are taken; paths of .npz files
         with ``x_test`` or ``x``; or sets made of the model's own test examples: "noise" (uniform),
         "shuffled" (pixels, or values of a dimension) and for images "inverted".
-      subject: what is evaluated; its data directory is where sets of tensorflow-datasets are.
+      trained: what is evaluated; its data directory is where sets of tensorflow-datasets are.
 
     Returns:
       examples as the model takes them by name; of a path, by the name of the file.
@@ -105,5 +105,5 @@ def load(names: Sequence[str], subject: Subject) -> dict[str, np.ndarray]:
         label = Path(name).stem if name.endswith(".npz") else name
         if label in sets:
             raise InputError(f"--ood names two sets {label!r}: expected different names")
-        sets[label] = _load(name, subject)
+        sets[label] = _load(name, trained)
     return sets

@@ -26,9 +26,11 @@ from flowgmm_jax.evaluation.calibration import (
     tempered,
 )
 from flowgmm_jax.evaluation.statistics import Statistics
-from flowgmm_jax.experiment import Subject
+from flowgmm_jax.experiment import Experiment
 from flowgmm_jax.flows import vector_realnvp
+from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
+from flowgmm_jax.trained import Trained
 
 CLASSES = 3
 
@@ -153,7 +155,7 @@ def test_scores_do_not_depend_on_the_order():
 
 
 class Case(NamedTuple):
-    subject: Subject
+    trained: Trained
     test: Statistics
 
 
@@ -171,8 +173,9 @@ def case(table, unlabeled=(), validation=(), labeled=()):
     split = Split(*(np.asarray(part, int) for part in (labeled, unlabeled, validation)))
     params = {"prior": gmm.with_means(jnp.zeros((CLASSES, 3)))}
     config = ConfigDict({"data": {"name": "mnist", "num_labels": 1000}})
-    subject = Subject("a run", None, params, config, dataset, split)
-    return Case(subject, measure(params, dataset.x_test))
+    model = Model(None, None, None, prior=lambda params: params["prior"])
+    trained = Trained("a run", params, 5, Experiment(config, model, dataset, split))
+    return Case(trained, measure(params, dataset.x_test))
 
 
 def test_the_section_mends_an_overconfident_model(table):
@@ -190,15 +193,15 @@ def test_the_section_mends_an_overconfident_model(table):
 
 
 def test_the_validation_examples_come_first(table):
-    found = held_out(case(table, range(100, 1900), range(1900, 2000), range(100)).subject)
+    found = held_out(case(table, range(100, 1900), range(1900, 2000), range(100)).trained)
     assert found.description == "validation"
     np.testing.assert_array_equal(found.index, np.arange(1900, 2000))
 
 
 def test_unknown_and_used_labels_are_never_fitted_on(table):
-    subject, _ = case(table, unlabeled=range(50, 2000), labeled=range(100))
-    subject.dataset.y_train[200:] = -1
-    np.testing.assert_array_equal(held_out(subject).index, np.arange(100, 200))
+    trained, _ = case(table, unlabeled=range(50, 2000), labeled=range(100))
+    trained.dataset.y_train[200:] = -1
+    np.testing.assert_array_equal(held_out(trained).index, np.arange(100, 200))
 
 
 def test_without_held_out_labels_there_is_no_temperature(table):
@@ -211,11 +214,11 @@ def test_without_held_out_labels_there_is_no_temperature(table):
 
 
 def test_test_labels_do_not_touch_the_temperature(table):
-    subject, test = case(table, validation=range(500))
-    dataset = subject.dataset._replace(y_test=1 - np.minimum(subject.dataset.y_test, 1))
-    changed = subject._replace(dataset=dataset)
+    trained, test = case(table, validation=range(500))
+    dataset = trained.dataset._replace(y_test=1 - np.minimum(trained.dataset.y_test, 1))
+    changed = trained._replace(experiment=trained.experiment._replace(dataset=dataset))
     first, second = (
-        evaluate(s, test, measure).metrics["calibrated"]["temperature"] for s in (subject, changed)
+        evaluate(s, test, measure).metrics["calibrated"]["temperature"] for s in (trained, changed)
     )
     plt.close("all")
     assert first == second

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from flowgmm_jax.evaluation.complexity import NATS_PER_BYTE, code_length
+from flowgmm_jax.evaluation.ood_scores import NATS_PER_BYTE, code_length
 
 SHAPES = [(28, 28, 1), (32, 32, 3), (8, 6, 2)]
 

@@ -9,18 +9,18 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
+import tiny
 from PIL import Image
 from sklearn import metrics as sklearn_metrics
 
 import flowgmm_jax as fg
+from flowgmm_jax.config import complete
 from flowgmm_jax.data import datasets
 from flowgmm_jax.evaluation import passes
-from flowgmm_jax.evaluation.metrics import make_evaluator
+from flowgmm_jax.evaluation.statistics import make_evaluator
 from flowgmm_jax.models.base import Model
-from flowgmm_jax.training import restore
-from flowgmm_jax.training.trainer import train_and_evaluate
-from tests.training import tiny
+from flowgmm_jax.trained import run_config
+from flowgmm_jax.training.trainer import train
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,22 +79,22 @@ def run_eval(*arguments):
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
-    config = tiny.get_config()
+    config = tiny.complete_config()
     config.train.steps = 20
     path = tmp_path_factory.mktemp("run")
-    train_and_evaluate(config, path)
+    train(config, path)
     return path
 
 
 @pytest.fixture(scope="module")
 def image_workdir(tmp_path_factory):
-    config = tiny.get_config()
-    config.data.name = "digits"
-    config.data.num_labels = 100
-    config.flow = ConfigDict({"name": "glow", "stages": ((1, 2),), "width": 4})
-    config.train.steps = 5
+    experiment = tiny.get_config()
+    experiment.data.update(name="digits", num_labels=100)
+    experiment.flow = dict(name="glow", stages=((1, 2),), width=4)
+    experiment.train.steps = 5
+    config = complete(experiment)
     path = tmp_path_factory.mktemp("images")
-    train_and_evaluate(config, path)
+    train(config, path)
     return path
 
 
@@ -185,7 +185,7 @@ def test_arrays_are_what_the_model_gives(workdir, evaluated):
     folder = evaluated / "arrays"
     arrays = {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}
     model, params = fg.load(workdir)
-    x, y = datasets.load_test(restore.load_config(workdir).data)
+    x, y = datasets.load_test(run_config(workdir).data)
     np.testing.assert_array_equal(arrays["labels"], y)
     np.testing.assert_allclose(arrays["latents"], model.encode(params, x), atol=1e-5)
     np.testing.assert_allclose(arrays["means"], params["prior"].means)
@@ -212,13 +212,13 @@ def test_data_that_the_run_was_not_trained_on_are_refused(tmp_path):
         x = np.random.default_rng(seed).normal(size=(40, 2)).astype(np.float32)
         np.savez(tmp_path / "data.npz", x_train=x, y_train=np.arange(40) % 2)
 
-    config = tiny.get_config()
+    config = tiny.complete_config()
     config.data.name = "npz"
     config.data.data_dir = str(tmp_path / "data.npz")
     config.data.num_labels = 8
     config.train.steps = 5
     write_data(0)
-    train_and_evaluate(config, tmp_path / "run")
+    train(config, tmp_path / "run")
     write_data(1)
     one_line(run_eval(f"--workdir={tmp_path / 'run'}"), "trained on other data")
 
@@ -238,11 +238,11 @@ def test_a_small_test_set_of_one_class_without_unlabelled_examples(tmp_path):
     x, y = rng.normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2
     data = tmp_path / "data.npz"
     np.savez(data, x_train=x, y_train=y, x_test=x[:7], y_test=np.zeros(7, int))
-    config = tiny.get_config()
+    config = tiny.complete_config()
     config.data.name, config.data.data_dir, config.data.num_labels = "npz", str(data), -1
     config.loss.consistency_weight = 0.0
     config.train.steps, config.train.batch_unlabeled = 5, 0
-    train_and_evaluate(config, tmp_path / "run")
+    train(config, tmp_path / "run")
     done = run_eval(f"--workdir={tmp_path / 'run'}", "--ood=noise")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "run" / "eval" / "metrics.json").read_text())

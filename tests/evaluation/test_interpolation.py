@@ -59,6 +59,7 @@ def test_paths_begin_and_end_at_the_examples():
         class_log_density=lambda params, x: gmm.joint(params["prior"], x),
         encode=lambda params, x: x,
         decode=lambda params, z: z,
+        prior=lambda params: params["prior"],
     )
     ends = np.float32([[[-2, 1, 0], [2, 0, 1]], [[-3, 0, 0], [-2, 1, 0]]])
     paths = interpolation.interpolate(model, {"prior": prior}, ends)

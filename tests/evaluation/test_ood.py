@@ -11,7 +11,8 @@ from flowgmm_jax.errors import InputError
 from flowgmm_jax.evaluation import ood, ood_scores, ood_sets
 from flowgmm_jax.evaluation.ood_scores import Examples, detection
 from flowgmm_jax.evaluation.statistics import Statistics
-from flowgmm_jax.experiment import Subject
+from flowgmm_jax.experiment import Experiment
+from flowgmm_jax.trained import Trained
 
 
 def statistics(log_prior, log_det):
@@ -113,7 +114,7 @@ def test_states_that_are_not_finite_are_infinitely_odd_and_do_not_spoil_the_fit(
 LEVELS = 16
 
 
-def subject(x, validation=(), name="digits"):
+def trained(x, validation=(), name="digits"):
     levels = LEVELS if x.dtype == np.uint8 else 0
     half = len(x) // 2
     y = np.zeros(half, np.int32)
@@ -121,7 +122,7 @@ def subject(x, validation=(), name="digits"):
     rest = np.setdiff1d(np.arange(half), validation)
     config = ConfigDict({"data": {"name": name, "data_dir": ""}})
     split = Split(rest[:2], rest[2:], np.asarray(validation, int))
-    return Subject("a run", None, None, config, dataset, split)
+    return Trained("a run", None, 5, Experiment(config, None, dataset, split))
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ def vectors():
 
 
 def test_synthetic_images(images):
-    run = subject(images)
+    run = trained(images)
     x = run.dataset.x_test
     found = ood_sets.load(["noise", "shuffled", "inverted"], run)
     assert all(a.shape == x.shape and a.dtype == np.uint8 for a in found.values())
@@ -152,13 +153,13 @@ def test_synthetic_images(images):
 
 def test_shuffling_keeps_the_colours_of_a_pixel():
     pixels = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(1, 2, 4, 3) // 2
-    run = subject(np.concatenate([pixels, pixels]))
+    run = trained(np.concatenate([pixels, pixels]))
     (found,) = ood_sets.load(["shuffled"], run).values()
     assert set(map(tuple, found.reshape(-1, 3))) == set(map(tuple, pixels.reshape(-1, 3)))
 
 
 def test_synthetic_vectors(vectors):
-    run = subject(vectors)
+    run = trained(vectors)
     x = run.dataset.x_test
     found = ood_sets.load(["noise", "shuffled"], run)
     assert (found["noise"] >= x.min(0)).all()
@@ -168,14 +169,14 @@ def test_synthetic_vectors(vectors):
 
 
 def test_sets_by_name(vectors):
-    assert ood_sets.load(["circles"], subject(vectors, name="moons"))["circles"].shape == (1000, 2)
+    assert ood_sets.load(["circles"], trained(vectors, name="moons"))["circles"].shape == (1000, 2)
 
 
 @pytest.mark.parametrize("field", ["x", "x_test"])
 def test_own_files(images, field, tmp_path):
     path = tmp_path / "mine.npz"
     np.savez(path, **{field: images[:5, ..., 0]})
-    found = ood_sets.load([str(path)], subject(images))
+    found = ood_sets.load([str(path)], trained(images))
     np.testing.assert_array_equal(found["mine"], images[:5])
 
 
@@ -196,13 +197,13 @@ def test_a_set_that_does_not_fit_is_one_line(images, name, content, message, tmp
         name = str(tmp_path / name)
         np.savez(name, **content)
     with pytest.raises(InputError, match=message) as error:
-        ood_sets.load([name], subject(images))
+        ood_sets.load([name], trained(images))
     assert "\n" not in str(error.value)
 
 
 def test_vectors_cannot_be_inverted(vectors):
     with pytest.raises(InputError, match="'inverted' is unknown; expected .* noise, shuffled, "):
-        ood_sets.load(["inverted"], subject(vectors))
+        ood_sets.load(["inverted"], trained(vectors))
 
 
 # -------------------------------------------------------------------------------- section
@@ -220,7 +221,7 @@ def close(section):
 
 
 def test_the_section_says_where_the_likelihood_fails_and_what_repairs_it(images):
-    run = subject(images, validation=range(300))
+    run = trained(images, validation=range(300))
     sets = {"dark": np.zeros_like(images[:50]), "noise": ood_sets.load(["noise"], run)["noise"]}
     sets["dark"][:, 2:5, 2:5] = 1
     section = ood.evaluate(run, brightness(None, run.dataset.x_test), brightness, sets)
@@ -239,7 +240,7 @@ def test_the_section_says_where_the_likelihood_fails_and_what_repairs_it(images)
 
 
 def test_vectors_have_no_complexity_and_a_small_validation_set_is_not_fitted_on(vectors):
-    run = subject(vectors, validation=range(5), name="moons")
+    run = trained(vectors, validation=range(5), name="moons")
 
     def measure(params, x):
         return statistics(-0.5 * np.square(x).sum(-1), 0.1 * x[:, 0])
@@ -258,7 +259,7 @@ def test_vectors_have_no_complexity_and_a_small_validation_set_is_not_fitted_on(
 
 
 def test_the_scores_never_see_the_other_sets(images):
-    run = subject(images, validation=range(300))
+    run = trained(images, validation=range(300))
     test = brightness(None, run.dataset.x_test)
     sets = ood_sets.load(["noise", "inverted"], run)
     both = ood.evaluate(run, test, brightness, sets)

@@ -17,11 +17,11 @@ from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
 
 CLASSES, DIMENSIONS = 3, 4
-LOSS = Loss("class_conditional", 1.0, 1.0, "likelihood", 0.0, 0, 0.0)
+LOSS = Loss("class_conditional", 1.0, 1.0, "class_conditional", 0.0, 0, 0.0)
 
 
 @pytest.fixture(scope="module")
-def subject():
+def flow_model():
     flow = vector_realnvp(steps=2, hidden=(8,))
     model = flowgmm(flow, (DIMENSIONS,), CLASSES, Prior("random", 1.0), LOSS)
     x = np.random.default_rng(0).normal(size=(37, DIMENSIONS)).astype(np.float32)
@@ -29,8 +29,8 @@ def subject():
     return model, perturbed(params), x
 
 
-def test_parts_of_the_density(subject):
-    model, params, x = subject
+def test_parts_of_the_density(flow_model):
+    model, params, x = flow_model
     found = make_statistics(model, levels=0)(params, x)
     assert found.joint.shape == (37, CLASSES)
     np.testing.assert_allclose(found.joint, model.class_log_density(params, x), rtol=1e-5)
@@ -41,9 +41,9 @@ def test_parts_of_the_density(subject):
 
 @pytest.mark.parametrize("batch", [5, 37, 100])
 def test_statistics_do_not_depend_on_the_batch_or_the_storage(
-    subject, batch, monkeypatch, tmp_path
+    flow_model, batch, monkeypatch, tmp_path
 ):
-    model, params, x = subject
+    model, params, x = flow_model
     whole = make_statistics(model, levels=0)(params, x)
     np.save(tmp_path / "x.npy", x)
     monkeypatch.setattr(passes, "BATCH", batch)
@@ -62,7 +62,9 @@ def pixel_sum_model(density):
     def encode(params, x):
         return x.reshape(len(x), -1)
 
-    return Model(None, None, joint, *((log_density, encode) if density else ()))
+    if not density:
+        return Model(None, None, joint)
+    return Model(None, None, joint, log_density, encode, prior=lambda params: params["prior"])
 
 
 def test_images_classify_as_they_are_and_have_the_density_of_their_dequantisation():
@@ -84,8 +86,8 @@ def test_a_model_without_a_density_has_the_joint_alone():
     assert found.log_prior is None
 
 
-def test_a_second_set_of_the_same_model_is_not_traced_again(subject):
-    model, params, x = subject
+def test_a_second_set_of_the_same_model_is_not_traced_again(flow_model):
+    model, params, x = flow_model
     traced = []
 
     def joint(params, x):
