@@ -13,26 +13,23 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from flowgmm_jax import cli
+from flowgmm_jax.config import load_config
 from flowgmm_jax.evaluation import calibration
 from flowgmm_jax.evaluation.statistics import make_statistics
-from flowgmm_jax.training import restore
-from flowgmm_jax.training.trainer import train_and_evaluate
+from flowgmm_jax.trained import load_trained
+from flowgmm_jax.training.trainer import train
 
-CONFIG = Path(__file__).parents[1] / "configs" / "digits.py"
 SPLITS = 5
 SCORES = ("nll", "ece", "ece_adaptive", "brier", "accuracy")
 
 
 def metrics(split: int, workdir: Path) -> dict:
     """The calibration metrics of a run with the labelled set ``split``."""
-    config = cli.load_config(str(CONFIG))
-    config.data.split_seed = split
-    train_and_evaluate(config, workdir)
-    subject, _ = restore.load_subject(workdir)
-    measure = make_statistics(subject.model, subject.config.data.levels)
-    test = measure(subject.params, subject.dataset.x_test)
-    return calibration.evaluate(subject, test, measure).metrics
+    train(load_config("digits", split_seed=split), workdir)
+    trained = load_trained(workdir)
+    measure = make_statistics(trained.model, trained.info.levels)
+    test = measure(trained.params, trained.dataset.x_test)
+    return calibration.evaluate(trained, test, measure).metrics
 
 
 def main() -> None:

@@ -12,16 +12,14 @@ import itertools
 import statistics
 import tempfile
 import time
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from flowgmm_jax import cli
+from flowgmm_jax.config import load_config
 from flowgmm_jax.runs.checkpoint import Checkpoints
 from flowgmm_jax.training import trainer
 
-CONFIG = Path(__file__).parents[1] / "configs" / "digits.py"
 EVERY = 100
 PAIRS = 10
 
@@ -41,13 +39,13 @@ class EverySecond(Checkpoints):
 
 
 def main() -> None:
-    config = cli.load_config(str(CONFIG))
+    config = load_config("digits")
     config.train.steps = EVERY * (2 * PAIRS + 1)
     config.train.log_every = config.train.checkpoint_every = EVERY
     config.train.eval_every = 0
     trainer.checkpoint.Checkpoints = EverySecond
     with tempfile.TemporaryDirectory() as folder:
-        trainer.train_and_evaluate(config, folder)
+        trainer.train(config, folder)
 
     table = Table(title=f"{EVERY} steps with a checkpoint against {EVERY} without")
     for header in ("with (s)", "without (s)", "ratio"):

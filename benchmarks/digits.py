@@ -13,10 +13,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from flowgmm_jax import cli
-from flowgmm_jax.training.trainer import train_and_evaluate
+from flowgmm_jax.config import load_config
+from flowgmm_jax.training.trainer import train
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 SPLITS = 5
 
 
@@ -24,16 +23,14 @@ def accuracies(name: str, workdir: Path) -> tuple[list[float], float]:
     """Test accuracies over the splits, in percent, and the longest training in seconds."""
     results = []
     for split in range(SPLITS):
-        config = cli.load_config(str(CONFIGS / f"{name}.py"))
-        config.data.split_seed = split
-        results.append(train_and_evaluate(config, workdir / name / str(split)))
+        results.append(train(load_config(name, split_seed=split), workdir / name / str(split)))
     return [result.accuracy for result in results], max(result.seconds for result in results)
 
 
 def main() -> None:
     table = Table("config", "accuracy (%)", "mean ± sd", "longest run (s)")
     with tempfile.TemporaryDirectory() as workdir:
-        for name in ("digits", "digits_supervised"):
+        for name in ("digits", "digits:supervised"):
             values, seconds = accuracies(name, Path(workdir))
             table.add_row(
                 name,

@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from flowgmm_jax.training import restore
+from flowgmm_jax.training.trainer import load_state
 
 ROOT = Path(__file__).parents[1]
 KINDS = ["save", "training", "save", "start", "training"] * 4
@@ -155,7 +155,7 @@ def main() -> None:
         finish(start(killed, cache))
         Console(width=110).print(table)
 
-        ours, theirs = (restore.load_state(workdir)[1] for workdir in (killed, calm))
+        ours, theirs = (load_state(workdir)[1] for workdir in (killed, calm))
         verdict = Table("killed against undisturbed", "the same bits")
         for field in ours._fields:
             verdict.add_row(field, str(same_bits(getattr(ours, field), getattr(theirs, field))))

@@ -13,28 +13,18 @@ import statistics
 import sys
 from pathlib import Path
 
-from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from flowgmm_jax import cli
-from flowgmm_jax.evaluation import figures
-from flowgmm_jax.training.trainer import train_and_evaluate
-
-CONFIGS = Path(__file__).parents[1] / "configs"
-
-
-def load_config(name: str) -> ConfigDict:
-    file, _, variant = name.partition(":")
-    return cli.load_config(f"{CONFIGS / file}.py" + (f":{variant}" if variant else ""))
+from flowgmm_jax.config import load_config, run_name
+from flowgmm_jax.evaluation import figures, poster
+from flowgmm_jax.training.trainer import train
 
 
 def course(name: str, data_dir: str, split: Path) -> list[dict]:
     """The rows with an evaluation on the test set, of a finished run."""
-    config = load_config(name)
-    config.data.data_dir, config.data.split_file = data_dir, str(split)
-    workdir = Path("runs") / f"{cli.name_of(name)}_{split.stem}"
-    train_and_evaluate(config, workdir)
+    workdir = Path("runs") / f"{run_name(name)}_{split.stem}"
+    train(load_config(name, data_dir=data_dir, split_file=str(split)), workdir)
     rows = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
     return [row for row in rows if "test_accuracy" in row]
 
@@ -47,14 +37,16 @@ def spread(values: list[float], digits: int) -> str:
     return f"{mean:.{digits}f} ± {deviation:.{digits}f} ({text})"
 
 
-def draw(courses: dict[str, list[dict]], poster: float, path: str) -> None:
+def draw(courses: dict[str, list[dict]], published: poster.Accuracy | None, path: str) -> None:
     figure, (panels,) = figures.panels(1, 2, width=4.5)
     for split, rows in courses.items():
         minutes = [row["seconds"] / 60 for row in rows]
         for axes, key in zip(panels, ("test_accuracy", "test_bits_per_dim"), strict=True):
             axes.plot(minutes, [row[key] for row in rows], marker=".", label=split)
-    if poster:
-        panels[0].axhline(poster, color="0.6", linestyle="--", linewidth=1, label="poster")
+    if published:
+        panels[0].axhline(
+            published.accuracy, color="0.6", linestyle="--", linewidth=1, label="poster"
+        )
     panels[0].set(ylabel="test accuracy (%)")
     panels[1].set(ylabel="bits/dim", ylim=(0, None))
     for axes in panels:
@@ -78,7 +70,7 @@ def main() -> None:
             spread([row["test_bits_per_dim"] for row in rows], 2),
         )
     Console(width=140).print(table)
-    draw(courses, load_config(name).poster.accuracy, path)
+    draw(courses, poster.table_1(load_config(name)), path)
 
 
 if __name__ == "__main__":

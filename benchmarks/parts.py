@@ -1,15 +1,14 @@
-"""What it costs one device to take its batch in parts: the steps of the digits and of two moons.
+"""What microbatches cost one device: the steps of the digits and of two moons.
 
-    python benchmarks/parts.py
+    python benchmarks/microbatches.py
 
-For ``config.train.parts`` of 0 (the whole batch at once), 2, 4 and 8 the time of a step and the
-memory of the program beside its arguments. The four are run in turn, several times, and every time
+For ``config.train.microbatches`` of 0 (the whole batch at once), 2, 4 and 8 the time of a step and
+the memory of the program beside its arguments. The four are run in turn, several times, and every time
 is divided by that of the whole batch in the same turn. About 5 minutes on 2 cores.
 """
 
 import os
 import time
-from pathlib import Path
 
 os.environ["JAX_NUM_CPU_DEVICES"] = "1"
 
@@ -18,25 +17,24 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from flowgmm_jax import cli, devices
-from flowgmm_jax.training import inputs
-from flowgmm_jax.training.trainer import map_steps, prepare
+from flowgmm_jax import devices
+from flowgmm_jax.config import load_config
+from flowgmm_jax.experiment import make_experiment
+from flowgmm_jax.training.optimizer import make_optimizer
+from flowgmm_jax.training.trainer import make_state, make_steps
 
-CONFIGS = Path(__file__).parents[1] / "configs"
-PARTS = (0, 2, 4, 8)
+MICROBATCHES = (0, 2, 4, 8)
 STEPS = {"digits": 30, "moons": 300}  # of each in a turn
 TURNS = 15
 
 
-def start(name: str, parts: int):
-    """Of a run of so many parts: a function that takes steps, and the program's bytes."""
-    config = cli.load_config(str(CONFIGS / f"{name}.py"))
-    config.train.parts = parts
-    prepared = prepare(config)
-    source = inputs.source(prepared.dataset, prepared.split, config, 0, *prepared.views)
-    train_steps = map_steps(prepared, source)
-    state = devices.replicate(prepared.make_state())
-    arguments = source.next_data(STEPS[name]), config.seed, STEPS[name]
+def start(name: str, microbatches: int):
+    """Of a run of so many microbatches: a function that takes steps, and the program's bytes."""
+    experiment = make_experiment(load_config(name, microbatches=microbatches))
+    tx = make_optimizer(experiment.config)
+    train_steps, batches = make_steps(experiment, tx, 0)
+    state = devices.replicate(make_state(experiment, tx)())
+    arguments = batches.next_data(STEPS[name]), experiment.config.seed, STEPS[name]
     program = train_steps.lower(state, *arguments).compile()
 
     def advance():
@@ -55,14 +53,16 @@ def seconds(advance) -> float:
 
 
 def compare(name: str) -> Table:
-    runs = [start(name, parts) for parts in PARTS]
+    runs = [start(name, microbatches) for microbatches in MICROBATCHES]
     times = np.array([[seconds(advance) for advance, _ in runs] for _ in range(TURNS)])
     ratios = times / times[:, :1]
-    table = Table(f"parts, {name}", "step (ms)", "ratio to the whole batch", "quartiles", "memory")
-    for i, (parts, (_, size)) in enumerate(zip(PARTS, runs, strict=True)):
+    table = Table(
+        f"microbatches, {name}", "step (ms)", "ratio to the whole batch", "quartiles", "memory"
+    )
+    for i, (microbatches, (_, size)) in enumerate(zip(MICROBATCHES, runs, strict=True)):
         low, middle, high = np.quantile(ratios[:, i], (0.25, 0.5, 0.75))
         table.add_row(
-            str(parts),
+            str(microbatches),
             f"{1e3 * np.median(times[:, i]) / STEPS[name]:.2f}",
             f"{middle:.2f}",
             f"{low:.2f} to {high:.2f}",

@@ -1,6 +1,6 @@
 """How long a config takes from the start of train.py to the end of its first step.
 
-    python benchmarks/start.py configs/mnist_1k_fast.py DIR [CONFIG ...]
+    python benchmarks/start.py mnist_1k_fast DIR [CONFIG ...]
 
 DIR is the data directory. Each config is started twice in an empty directory, with an empty and
 with a warm cache of compiled programs, and stopped after its first step.

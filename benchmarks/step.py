@@ -26,14 +26,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from flowgmm_jax import cli, devices
+from flowgmm_jax import devices
+from flowgmm_jax.config import load_config
 from flowgmm_jax.data.augment import random_crop, view
+from flowgmm_jax.data.base import Info
 from flowgmm_jax.data.batches import Pool, draw_batch
 from flowgmm_jax.models.build import build
 from flowgmm_jax.training.optimizer import make_optimizer
 from flowgmm_jax.training.step import init_state, make_train_steps
 
-CONFIG = Path(__file__).parents[1] / "configs" / "mnist_1k_cons.py"
 EXAMPLES = 2000
 STEPS = 4
 STEPS_PER_CALL = 2
@@ -71,7 +72,7 @@ def flops_of_step(config) -> float:
 
 def make_steps(config) -> Callable[[], None]:
     """``steps()``, which takes STEPS_PER_CALL; the first call compiles."""
-    model, tx = build(config), make_optimizer(config)
+    model, tx = build(config, Info((28, 28, 1), 10, 256)), make_optimizer(config)
     rng = np.random.default_rng(0)
     pool = Pool(
         jnp.asarray(rng.integers(0, 256, (EXAMPLES, 28, 28, 1)), jnp.uint8),
@@ -109,8 +110,7 @@ def make_steps(config) -> Callable[[], None]:
 
 
 def main() -> None:
-    config = cli.load_config(f"{CONFIG}:published_small")
-    config.data.shape, config.data.num_classes, config.data.levels = (28, 28, 1), 10, 256
+    config = load_config("mnist_1k:cons,published_small")
     a = jax.random.normal(jax.random.key(0), (SIDE, SIDE))
     product = jax.jit(lambda a: a @ a)
     functions = {"steps": make_steps(config), "product": lambda: jax.block_until_ready(product(a))}

@@ -10,35 +10,33 @@ tiny. Prints steps a second of both and the ratio of each round.
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 from rich.console import Console
 from rich.table import Table
 
-from flowgmm_jax import cli, devices
-from flowgmm_jax.training import inputs
-from flowgmm_jax.training.trainer import map_steps, prepare
+from flowgmm_jax import devices
+from flowgmm_jax.config import load_config
+from flowgmm_jax.experiment import make_experiment
+from flowgmm_jax.training.optimizer import make_optimizer
+from flowgmm_jax.training.trainer import make_state, make_steps
 
-CONFIG = Path(__file__).parents[1] / "configs" / "digits.py"
 ROUNDS, CALLS = 7, 5
 
 
 def make_run(device_bytes: int) -> Callable[[], float]:
     """A function that goes on with a training of its own, and returns steps a second."""
-    config = cli.load_config(str(CONFIG))
-    config.data.device_bytes = device_bytes
-    prepared = prepare(config)
-    source = inputs.source(prepared.dataset, prepared.split, config, 0, *prepared.views)
-    train_steps = map_steps(prepared, source)
-    state = devices.replicate(prepared.make_state())
+    experiment = make_experiment(load_config("digits", device_bytes=device_bytes))
+    config, tx = experiment.config, make_optimizer(experiment.config)
+    train_steps, batches = make_steps(experiment, tx, 0)
+    state = devices.replicate(make_state(experiment, tx)())
     count = config.train.steps_per_call
 
     def run():
         nonlocal state
         start = time.monotonic()
         for _ in range(CALLS):
-            state, metrics = train_steps(state, source.next_data(count), config.seed, count)
+            state, metrics = train_steps(state, batches.next_data(count), config.seed, count)
             jax.device_get(devices.unreplicate(metrics))
         return CALLS * count / (time.monotonic() - start)
 

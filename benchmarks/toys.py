@@ -18,11 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 import flowgmm_jax as fg
-from flowgmm_jax import cli
 from flowgmm_jax.data import datasets
-from flowgmm_jax.training.trainer import train_and_evaluate
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 SETS = ("moons", "circles", "eight_gaussians", "pinwheel")
 SEEDS = 5
 CELLS = 1000  # a side of the grid
@@ -44,12 +41,11 @@ def integral(model: fg.Model, params, x: np.ndarray) -> float:
 
 def measure(name: str, seed: int, workdir: Path) -> tuple[float, float, float, float]:
     """(accuracy on all points, and on fresh ones, in percent; integral; seconds of training)."""
-    config = cli.load_config(str(CONFIGS / f"{name}.py"))
-    config.seed = config.data.split_seed = seed
-    result = train_and_evaluate(config, workdir)
+    config = fg.load_config(name, seed=seed, split_seed=seed)
+    result = fg.train(config, workdir)
     model, params = fg.load(workdir)
     data = datasets.load(config.data)
-    predicted = jax.jit(model.class_log_density)(params, data.x_train).argmax(-1)
+    predicted = jax.jit(model.classify)(params, data.x_train)
     accuracy = 100 * float(np.mean(predicted == data.y_train))
     return accuracy, result.accuracy, integral(model, params, data.x_train), result.seconds
 

@@ -4,15 +4,63 @@ Semi-supervised learning with normalizing flows (Izmailov et al. 2020,
 https://arxiv.org/abs/1912.13025).
 
     import flowgmm_jax as fg
-    model = fg.build(config)
-    model, params = fg.load("runs/digits")
+    config = fg.load_config("moons", steps=500)
+    print(fg.train(config, "runs/moons").accuracy)
+    model, params = fg.load("runs/moons")
     model.log_density(params, x)
+
+Names are imported when they are first used, so that a script that needs the flows does not wait
+for checkpoints and figures.
 """
 
-from flowgmm_jax import density, flows, gmm, losses
-from flowgmm_jax.errors import InputError
-from flowgmm_jax.models.base import Model
-from flowgmm_jax.models.build import build
-from flowgmm_jax.training.restore import load
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["InputError", "Model", "build", "density", "flows", "gmm", "load", "losses"]
+from flowgmm_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from flowgmm_jax import density, flows, gmm, losses
+    from flowgmm_jax.config import load_config
+    from flowgmm_jax.evaluation.evaluator import evaluate
+    from flowgmm_jax.models.base import Model
+    from flowgmm_jax.models.build import build
+    from flowgmm_jax.trained import load
+    from flowgmm_jax.training.trainer import train
+
+__version__ = "0.2.0"
+
+_MODULES = ("density", "flows", "gmm", "losses")
+_NAMES = {
+    "Model": "flowgmm_jax.models.base",
+    "build": "flowgmm_jax.models.build",
+    "evaluate": "flowgmm_jax.evaluation.evaluator",
+    "load": "flowgmm_jax.trained",
+    "load_config": "flowgmm_jax.config",
+    "train": "flowgmm_jax.training.trainer",
+}
+
+__all__ = [
+    "InputError",
+    "Model",
+    "build",
+    "density",
+    "evaluate",
+    "flows",
+    "gmm",
+    "load",
+    "load_config",
+    "losses",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"flowgmm_jax.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'flowgmm_jax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
