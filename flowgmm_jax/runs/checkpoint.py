@@ -16,8 +16,8 @@ import orbax.checkpoint as ocp
 
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.runs import state_file
-from flowgmm_jax.runs.differences import difference
 from flowgmm_jax.runs.state_file import Content, Damaged
+from flowgmm_jax.runs.workdir import difference
 
 KEEP = 2
 FILE = Path("state") / "state.msgpack"  # within the directory of a step

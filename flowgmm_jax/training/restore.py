@@ -27,11 +27,7 @@ def load_config(workdir: str | Path) -> ConfigDict:
     Raises:
       InputError: when there is no run.
     """
-    config = ConfigDict(read_json(Path(workdir) / "config.json"))
-    # Runs of earlier versions have this field; where it is empty it did nothing.
-    if config.get("loss", {}).get("marginal_ramp") == []:
-        del config.loss["marginal_ramp"]
-    return config
+    return ConfigDict(read_json(Path(workdir) / "config.json"))
 
 
 def load_state(workdir: str | Path) -> tuple[Model, TrainState]:

@@ -21,9 +21,8 @@ from flowgmm_jax.files import read_json, to_json, write_json
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.build import build
 from flowgmm_jax.runs import checkpoint, processes
-from flowgmm_jax.runs.differences import check_agrees
 from flowgmm_jax.runs.log import Clock, MetricsWriter
-from flowgmm_jax.runs.workdir import claim, lock
+from flowgmm_jax.runs.workdir import check_agrees, claim, lock
 from flowgmm_jax.training import inputs
 from flowgmm_jax.training.check import check
 from flowgmm_jax.training.loop import most_skipped, run_loop
@@ -170,15 +169,16 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
     with processes.together():
         prepared = prepare(config)
     config, dataset = prepared.config, prepared.dataset
-    primary_config = processes.from_primary(to_json(config))
+    facts = dataset.info._asdict() | {"fingerprint": config.data.fingerprint}
+    primary = processes.from_primary((to_json(config), facts))
     with processes.together():
-        check_agrees(config, primary_config)
+        check_agrees(to_json(config), facts, primary)
     with contextlib.ExitStack() as closing:
         start = Start(None, {}, None)
         with processes.together():
             if processes.is_primary():
                 closing.enter_context(lock(workdir))
-                claim(workdir, config)
+                claim(workdir, to_json(config), facts)
                 start = _start(workdir, prepared)
         sums, finished = processes.from_primary((start.sums, start.result))
         if finished:

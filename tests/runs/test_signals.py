@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import pytest
 import tiny
 
+from flowgmm_jax.runs.signals import Stopped, StopSignals
 from flowgmm_jax.training import loop
 from flowgmm_jax.training.loop import run_loop
-from flowgmm_jax.runs.signals import Stopped, StopSignals
 from flowgmm_jax.training.step import TrainState
 
 MOMENTS = ("advance", "evaluate", "write", "save", "wait")

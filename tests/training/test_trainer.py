@@ -17,7 +17,6 @@ import flowgmm_jax as fg
 from flowgmm_jax.data import datasets
 from flowgmm_jax.data.splits import make_split
 from flowgmm_jax.evaluation.metrics import make_evaluator
-from flowgmm_jax.runs.differences import difference
 from flowgmm_jax.training import restore
 from flowgmm_jax.training import trainer as trainer_module
 from flowgmm_jax.training.trainer import resolve, train_and_evaluate
@@ -54,9 +53,14 @@ def copy(finished, tmp_path):
 
 
 def test_a_run_writes_its_files(finished):
-    assert {"config.json", "metrics.jsonl", "checkpoints", "result.json", "tensorboard"} <= {
-        path.name for path in finished.iterdir()
-    }
+    assert {
+        "config.json",
+        "data.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "result.json",
+        "tensorboard",
+    } <= {path.name for path in finished.iterdir()}
     assert not list(finished.glob("*.tmp"))
 
 
@@ -273,25 +277,6 @@ def test_load_says_in_one_line_what_is_wrong_with_a_run(copy, harm, message):
     with pytest.raises(fg.InputError, match=message) as caught:
         fg.load(copy)
     assert "\n" not in str(caught.value)
-
-
-def set_ramp(workdir, ramp):
-    config = json.loads((workdir / "config.json").read_text())
-    config["loss"]["marginal_ramp"] = ramp
-    (workdir / "config.json").write_text(json.dumps(config))
-
-
-def test_load_takes_runs_of_a_version_with_a_ramp_where_it_did_nothing(copy):
-    set_ramp(copy, [])
-    fg.load(copy)
-
-
-def test_a_run_with_a_ramp_is_not_gone_on_with(finished, copy):
-    set_ramp(copy, [1e-4, 5, 10])
-    with pytest.raises(fg.InputError, match="marginal_ramp is not a field of Loss"):
-        fg.load(copy)
-    old, new = (json.loads((workdir / "config.json").read_text()) for workdir in (copy, finished))
-    assert difference(old, new) == "config.loss.marginal_ramp = [0.0001, 5, 10], not []"
 
 
 def test_load_creates_nothing_where_there_is_no_run(tmp_path):
