@@ -12,7 +12,8 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+from flax.traverse_util import flatten_dict
 
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.files import named_errors, read_json, write_text
@@ -32,7 +33,6 @@ FREE_FIELDS = {
 }
 # Fields in which the processes of one job may differ.
 LOCAL_FIELDS = {"config.data.data_dir", "config.data.split_file"}
-_ABSENT = object()
 
 
 @contextlib.contextmanager
@@ -85,76 +85,55 @@ def claim(workdir: Path, config: dict, data: dict) -> None:
         config.json or data.json; nothing is changed then.
       OSError: if a file cannot be written.
     """
-    checkpoints, result = workdir / "checkpoints", workdir / "result.json"
-    has_checkpoints = checkpoints.is_dir() and any(checkpoints.iterdir())
-    if has_checkpoints or result.exists():
-        for name, new in (("config", config), ("data", data)):
+    files = {"config": config, "data": data}
+    for trained in (workdir / "checkpoints", workdir / "result.json"):
+        if not trained.exists() or (trained.is_dir() and not any(trained.iterdir())):
+            continue
+        for name, new in files.items():
             path = workdir / f"{name}.json"
             if not path.exists():
                 raise InputError(
-                    f"{checkpoints if has_checkpoints else result} exists, but {path} does not "
-                    "exist: choose another --workdir"
+                    f"{trained} exists, but {path} does not exist: choose another --workdir"
                 )
-            if other := difference(read_json(path), new, name):
+            if other := difference({name: read_json(path)}, {name: new}):
                 raise InputError(f"{workdir} holds a run with {other}: choose another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
-    for name, new in (("config", config), ("data", data)):
+    for name, new in files.items():
         # Not by write_json: an infinite field, such as clip_norm, must be read back as it is.
         write_text(workdir / f"{name}.json", json.dumps(new, indent=2) + "\n")
 
 
-def difference(old: dict, new: dict, name: str = "config") -> str | None:
-    """The first difference between two configs that matters, as ``config.FIELD = OLD, not NEW``.
-
-    Args:
-      old: of a run, as JSON.
-      new: likewise.
-      name: what they are, ``config`` or ``data``.
-    """
-    for field, found, wanted in _differences(old, new, name, FREE_FIELDS):
-        if found is _ABSENT:
-            return f"no {field}, not {wanted!r}"
-        return f"{field} = {found!r}, " + (
-            "not without it" if wanted is _ABSENT else f"not {wanted!r}"
-        )
-    return None
-
-
 def check_agrees(config: dict, data: dict, primary: tuple[dict, dict]) -> None:
-    """Checks that this process has the config and the data of process 0.
-
-    Args:
-      config: of this process, as JSON.
-      data: facts of its data, as JSON.
-      primary: config and data of process 0.
+    """Checks that this process has the config and the data of process 0, ``primary``, as JSON.
 
     Raises:
       InputError: naming the first field that differs.
     """
-    pairs = zip(("config", "data"), (config, data), primary, strict=True)
-    for name, ours, theirs in pairs:
-        for field, found, wanted in _differences(ours, theirs, name, LOCAL_FIELDS):
-            found, wanted = ("absent" if x is _ABSENT else repr(x) for x in (found, wanted))
-            raise InputError(
-                f"{field} is {found}, but {wanted} in process 0: expected the same flags and data "
-                "in every process"
-            )
+    theirs = dict(zip(("config", "data"), primary, strict=True))
+    if other := difference(theirs, {"config": config, "data": data}, LOCAL_FIELDS):
+        raise InputError(
+            f"process 0 has {other}: expected the same flags and data in every process"
+        )
 
 
-def _differences(old: dict, new: dict, name: str, free: set[str]) -> Iterator[tuple[str, Any, Any]]:
-    """Fields that differ and are not free, in alphabetical order: their name and both values."""
-    old, new = _flatten(old, name), _flatten(new, name)
-    for field in sorted((old.keys() | new.keys()) - free):
-        found, wanted = old.get(field, _ABSENT), new.get(field, _ABSENT)
-        if found != wanted:
-            yield field, found, wanted
+def difference(old: dict, new: dict, free: set[str] = FREE_FIELDS) -> str | None:
+    """The first field in which two runs differ, in alphabetical order, or None.
 
+    Args:
+      old: ``{"config": config}``, or also ``"data"``, as JSON.
+      new: likewise.
+      free: fields that may differ.
 
-def _flatten(tree: Any, name: str) -> dict[str, Any]:
-    """``{"name.section.field": value}``; tuples are lists, as JSON reads them back."""
-    if not isinstance(tree, dict):
-        return {name: list(tree) if isinstance(tree, tuple) else tree}
-    flat = {}
-    for key, value in tree.items():
-        flat |= _flatten(value, f"{name}.{key}")
-    return flat
+    Returns:
+      ``config.FIELD = OLD, not NEW``.
+    """
+    # As JSON gives them back: tuples are lists.
+    old, new = (flatten_dict(json.loads(json.dumps(tree)), sep=".") for tree in (old, new))
+    for name in sorted((old.keys() | new.keys()) - free):
+        if name not in old:
+            return f"no {name}, not {new[name]!r}"
+        if name not in new:
+            return f"{name} = {old[name]!r}, not without it"
+        if old[name] != new[name]:
+            return f"{name} = {old[name]!r}, not {new[name]!r}"
+    return None

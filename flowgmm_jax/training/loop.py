@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from flowgmm_jax import devices
 from flowgmm_jax.runs import processes
-from flowgmm_jax.runs.checkpoint import Checkpoints, NoCheckpoints
+from flowgmm_jax.runs.checkpoint import Checkpoints
 from flowgmm_jax.runs.log import Clock, MetricsWriter
 from flowgmm_jax.runs.signals import Stopped, StopSignals
 from flowgmm_jax.training.step import TrainState, describe
@@ -23,7 +23,7 @@ def run_loop(
     advance: Callable[[TrainState, int], tuple[TrainState, dict[str, Any]]],
     evaluate: Callable[[Any], dict[str, float]],
     writer: MetricsWriter | Clock,
-    checkpoints: Checkpoints | NoCheckpoints,
+    checkpoints: Checkpoints | None,
 ) -> TrainState:
     """Takes the steps that are left.
 
@@ -34,7 +34,7 @@ def run_loop(
       advance: ``(replicated state, count) -> (replicated state, sums of metrics)``.
       evaluate: ``(params) -> metrics``, every ``eval_every`` steps.
       writer: of metrics.jsonl in process 0; also the clock.
-      checkpoints: where process 0 saves states.
+      checkpoints: of process 0; None in the others.
 
     Returns:
       The last state, without the device axis; it is saved.
@@ -58,7 +58,8 @@ def run_loop(
 
     def save():
         with processes.together():
-            checkpoints.save(devices.unreplicate(state), sums)
+            if checkpoints:
+                checkpoints.save(step, devices.unreplicate(state)._asdict(), sums)
 
     with StopSignals() as signals, _progress(step, train.steps) as bar:
         while step < train.steps and not is_stuck():
@@ -89,7 +90,8 @@ def run_loop(
         if is_stuck():
             save()
         with processes.together():
-            checkpoints.wait()
+            if checkpoints:
+                checkpoints.wait()
         received = processes.share_signal(signals.received, step)
         if is_stuck():
             raise FloatingPointError(_trouble(devices.unreplicate(state), sums))

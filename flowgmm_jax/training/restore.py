@@ -48,13 +48,12 @@ def load_state(workdir: str | Path) -> tuple[Model, TrainState]:
         jax.ShapeDtypeStruct((2, *info.shape), dtype),
         jax.ShapeDtypeStruct((2,), jnp.int32),
     )
-    restored = checkpoint.restore(workdir, like, to_json(config))
+    restored = checkpoint.restore(workdir, like._asdict(), to_json(config))
     if restored is None:
         raise InputError(f"{workdir / 'checkpoints'} holds no checkpoint")
-    state = restored.content.state
     for path, reason in restored.damaged.items():
-        print(f"{path} is damaged ({reason}): using that of step {state.step}", file=sys.stderr)
-    return model, state
+        print(f"{path} is damaged ({reason}): using that of step {restored.step}", file=sys.stderr)
+    return model, TrainState(**restored.state)
 
 
 def load(workdir: str | Path) -> tuple[Model, Any]:

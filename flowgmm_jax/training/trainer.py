@@ -137,13 +137,13 @@ class Start(NamedTuple):
 def _start(workdir: Path, prepared: Prepared) -> Start:
     """From the newest sound checkpoint, or from the beginning."""
     config = prepared.config
-    restored = checkpoint.restore(workdir, prepared.like, to_json(config))
+    restored = checkpoint.restore(workdir, prepared.like._asdict(), to_json(config))
     if not restored:
         return Start(prepared.make_state(), {}, None)
-    (state, sums, _), damaged = restored
-    checkpoint.set_aside(workdir, damaged)
-    is_finished = int(state.step) == config.train.steps and (workdir / "result.json").exists()
-    return Start(state, sums, read_json(workdir / "result.json") if is_finished else None)
+    checkpoint.set_aside(workdir, restored.damaged)
+    is_finished = restored.step == config.train.steps and (workdir / "result.json").exists()
+    state = TrainState(**restored.state)
+    return Start(state, restored.sums, read_json(workdir / "result.json") if is_finished else None)
 
 
 def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
@@ -198,7 +198,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
             name, *examples = held_out
             return {f"{name}_{k}": value for k, value in evaluate(params, *examples).items()}
 
-        writer, checkpoints = Clock(started), checkpoint.NoCheckpoints()
+        writer, checkpoints = Clock(started), None
         with processes.together():
             if processes.is_primary():
                 checkpoints = checkpoint.Checkpoints(workdir, to_json(config))

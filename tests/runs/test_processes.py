@@ -196,7 +196,7 @@ def test_a_signal_to_one_process_stops_both_at_one_step(tmp_path):
     [
         (
             {"second": {"train.batch_labeled": 8}},
-            "process 1: config.train.batch_labeled is 8, but 4 in process 0: .*",
+            "process 1: process 0 has config.train.batch_labeled = 4, not 8: .*",
         ),
         ({"second": {"data.split_file": "nowhere.npz"}}, "process 1: .*nowhere.npz.*"),
         ({"num_devices": (1, 2)}, "process 1 has 2 devices and process 0 has 1: .*"),

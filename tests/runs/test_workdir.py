@@ -92,9 +92,15 @@ def test_tuples_are_the_lists_that_json_reads_back(tmp_path):
 @pytest.mark.parametrize(
     ("ours", "message"),
     [
-        ((config(seed=1), DATA), "config.seed is 1, but 0 in process 0: expected the same flags"),
-        ((config(added=1), DATA), "config.added is 1, but absent in process 0"),
-        ((config(), DATA | {"fingerprint": "2e"}), "data.fingerprint is '2e', but '1f' in process"),
+        (
+            (config(seed=1), DATA),
+            "process 0 has config.seed = 0, not 1: expected the same flags",
+        ),
+        ((config(added=1), DATA), "process 0 has no config.added, not 1"),
+        (
+            (config(), DATA | {"fingerprint": "2e"}),
+            "process 0 has data.fingerprint = '1f', not '2e'",
+        ),
     ],
     ids=["another config", "a field more", "other data"],
 )
