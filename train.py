@@ -15,7 +15,7 @@ from ml_collections import config_flags
 
 from flowgmm_jax import cli
 from flowgmm_jax.runs import processes
-from flowgmm_jax.runs.result import print_result
+from flowgmm_jax.runs.log import print_result
 from flowgmm_jax.training.trainer import train_and_evaluate
 
 DEFAULT = str(Path(__file__).parent / "configs" / "digits.py")
@@ -32,7 +32,9 @@ def main() -> None:
     workdir = Path(WORKDIR.value or Path("runs") / name)
     result = train_and_evaluate(CONFIG.value, workdir)
     if processes.is_primary():
-        print_result(name, workdir, CONFIG.value, result)
+        poster = CONFIG.value.poster
+        published = (poster.row, poster.accuracy) if poster.accuracy else None
+        print_result(name, workdir, result, published)
 
 
 if __name__ == "__main__":
