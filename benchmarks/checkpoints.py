@@ -30,11 +30,11 @@ class EverySecond(Checkpoints):
     clocks: list[tuple[float, float]] = []  # noqa: RUF012
     waits: list[float] = []  # noqa: RUF012
 
-    def save(self, state, sums):
+    def save(self, step, state, sums):
         start = time.monotonic()
         self.clocks.append((start, time.process_time()))
-        if int(state.step) // EVERY % 2:
-            super().save(state, sums)
+        if step // EVERY % 2:
+            super().save(step, state, sums)
             self.waits.append(time.monotonic() - start)
 
 

@@ -1,36 +1,49 @@
-"""Checkpoints, asynchronous and atomic: which are saved and kept, and which one is sound.
+"""Checkpoints: asynchronous and atomic saves, and the newest sound one.
 
-Orbax does the work in the background and renames a directory when it is complete; what is in it is
-one file (runs/state_file.py), whose digest tells a sound one.
+Orbax saves in the background, renames a directory when it is complete, and keeps the newest two.
+The files in it are our own: those of orbax's StandardSave are decoded before their content is
+verified, so that flipped bytes end in errors of many types and in tracebacks from its threads. Here
+no byte is interpreted before its digest is verified, and nothing can be executed, as in a pickle:
+
+- ``metadata``: JSON with the config, the sums of metrics, and name, dtype and shape of all leaves;
+- ``FIELD.bin`` for each field of the state: the bytes of its leaves, one after the other.
+
+The first line of each is the blake2b digest of the rest.
 """
 
 import contextlib
 import dataclasses
+import hashlib
+import json
 import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.runs import state_file
-from flowgmm_jax.runs.differences import difference
-from flowgmm_jax.runs.state_file import Content, Damaged
+from flowgmm_jax.runs.workdir import difference
 
 KEEP = 2
-FILE = Path("state") / "state.msgpack"  # within the directory of a step
+ITEM = "state"  # within the directory of a step
+
+
+class Damaged(Exception):
+    """A checkpoint is not one that was saved of such a state; the message, a clause, says why."""
 
 
 class _Handler(ocp.AsyncCheckpointHandler):
-    """Writes the file of a checkpoint in a thread of orbax's."""
+    """Writes the files of a checkpoint in a thread of orbax."""
 
     async def async_save(self, directory, args):
-        content = args.content._replace(state=jax.device_get(args.content.state))
+        args = dataclasses.replace(args, state=jax.device_get(args.state))
 
         async def write():
-            state_file.write(Path(directory) / FILE.name, content)
+            _write(Path(directory), args)
 
         return [ocp.future.CommitFutureAwaitingContractedSignals(write(), name="write_state")]
 
@@ -38,18 +51,28 @@ class _Handler(ocp.AsyncCheckpointHandler):
         raise NotImplementedError("saves are asynchronous")
 
     def restore(self, directory, args):
-        raise NotImplementedError("see restore()")
+        raise NotImplementedError("restored by restore()")
 
 
+@ocp.args.register_with_handler(_Handler, for_save=True, for_restore=True)
 @dataclasses.dataclass
-class _SaveArgs(ocp.args.CheckpointArgs):
-    content: Content = dataclasses.field(repr=False)  # orbax puts the rest into its messages
+class _Save(ocp.args.CheckpointArgs):
+    state: dict[str, Any] = dataclasses.field(repr=False)  # orbax prints its arguments
+    sums: dict[str, float] = dataclasses.field(repr=False)
+    config: dict = dataclasses.field(repr=False)
 
 
 class Checkpoints:
-    """Saves the checkpoints of one run into ``workdir/checkpoints``, and keeps the newest two.
+    """Saves the checkpoints of one run in ``workdir/checkpoints``, and keeps the newest two.
 
     What a killed run left of an unfinished save is removed.
+
+    Args:
+      workdir: of the run.
+      config: of the run, as JSON.
+
+    Raises:
+      OSError: if the directory cannot be written.
     """
 
     def __init__(self, workdir: Path, config: dict):
@@ -61,17 +84,13 @@ class Checkpoints:
             preservation_policy=ocp.checkpoint_managers.LatestN(KEEP),
             cleanup_tmp_directories=True,
             create=False,
-            # It belongs to this process: of several, one saves for all.
+            # One process saves for all, so orbax must not wait for the others.
             multiprocessing_options=ocp.options.MultiprocessingOptions(
                 primary_host=process, active_processes={process}
             ),
         )
         with self._one_line():
-            registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
-            registry.add("state", _SaveArgs, _Handler())
-            self._manager = ocp.CheckpointManager(
-                self._directory, options=options, handler_registry=registry
-            )
+            self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     @contextlib.contextmanager
     def _one_line(self):
@@ -83,23 +102,28 @@ class Checkpoints:
                 f"cannot save a checkpoint in {self._directory}: {reason.splitlines()[0]}"
             ) from error
 
-    def save(self, state: Any, sums: dict[str, float]) -> None:
-        """Begins to save, once a save before is done; a step that is saved already is left alone.
+    def save(self, step: int, state: dict[str, Any], sums: dict[str, float]) -> None:
+        """Starts a save, once the save before it is done. A step that is already saved is skipped.
+
+        Args:
+          step: that the state is before.
+          state: pytrees of arrays, by the names of the fields.
+          sums: of the metrics since the last row of metrics.jsonl: with them, the rows of a resumed
+            run are those of an uninterrupted one.
 
         Raises:
-          OSError: when this or the last save failed. The checkpoints before it are as they were.
+          OSError: if this or the last save failed. The checkpoints before it are unchanged.
         """
-        step = int(state.step)
         with self._one_line():
             if step not in self._manager.all_steps():
-                content = _SaveArgs(Content(state, sums, self._config))
-                self._manager.save(step, args=ocp.args.Composite(state=content), force=True)
+                item = _Save(state, sums, self._config)
+                self._manager.save(step, args=ocp.args.Composite(**{ITEM: item}), force=True)
 
     def wait(self) -> None:
         """Waits until everything is saved.
 
         Raises:
-          OSError: when the last save failed. The checkpoints before it are as they were.
+          OSError: if the last save failed. The checkpoints before it are unchanged.
         """
         with self._one_line():
             self._manager.wait_until_finished()
@@ -110,42 +134,34 @@ class Checkpoints:
             self._manager.close()
 
 
-class NoCheckpoints:
-    """``Checkpoints`` for the processes that save nothing."""
-
-    def save(self, state: Any, sums: dict[str, float]) -> None:
-        pass
-
-    def wait(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
 class Restored(NamedTuple):
     """The newest sound checkpoint.
 
     Attributes:
-      content: what was saved.
+      step: of the checkpoint.
+      state: pytrees of arrays, by the names of the wanted fields.
+      sums: of the metrics since the last row of metrics.jsonl.
       damaged: directories of newer checkpoints that cannot be used, and why.
     """
 
-    content: Content
+    step: int
+    state: dict[str, Any]
+    sums: dict[str, float]
     damaged: dict[Path, str]
 
 
-def restore(workdir: Path, like: Any, config: dict) -> Restored | None:
-    """The newest sound checkpoint, or None where there is none at all. Reads, and changes nothing.
+def restore(workdir: Path, like: dict[str, Any], config: dict) -> Restored | None:
+    """The newest sound checkpoint, or None if there is none at all. Only reads.
 
     Args:
       workdir: of the run.
-      like: a state of the wanted structure, shapes and dtypes (``jax.eval_shape`` gives one).
-      config: of the run, as JSON; checkpoints of another one are not sound.
+      like: the wanted fields of the state, all of them or some: pytrees with the shapes and dtypes
+        of the arrays (``jax.eval_shape`` gives them).
+      config: of the run, as JSON; a checkpoint of another one is not sound.
 
     Raises:
-      InputError: when there are checkpoints but none is sound.
-      OSError: when files may not be read, which says nothing about them.
+      InputError: if there are checkpoints but none is sound.
+      OSError: if files may not be read, which says nothing about them.
     """
     directory = workdir / "checkpoints"
     names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
@@ -153,12 +169,7 @@ def restore(workdir: Path, like: Any, config: dict) -> Restored | None:
     for step in sorted((int(name) for name in names if name.isdecimal()), reverse=True):
         path = directory / str(step)
         try:
-            content = state_file.read(path / FILE, like)
-            if other := difference(content.config, config):
-                raise Damaged(f"it is of a run with {other}")
-            return Restored(content, damaged)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            damaged[path] = f"{FILE} is missing"
+            return Restored(step, *_read(path / ITEM, like, config), damaged)
         except Damaged as reason:
             damaged[path] = str(reason)
     if damaged:
@@ -169,7 +180,7 @@ def restore(workdir: Path, like: Any, config: dict) -> Restored | None:
 
 def set_aside(workdir: Path, damaged: dict[Path, str]) -> None:
     """Moves damaged checkpoints to ``workdir/damaged_checkpoints``, so that their steps can be
-    saved again, and says so."""
+    saved again, with a line on standard error for each."""
     for path, reason in damaged.items():
         target = workdir / "damaged_checkpoints" / path.name
         count = 1
@@ -179,3 +190,61 @@ def set_aside(workdir: Path, damaged: dict[Path, str]) -> None:
         target.parent.mkdir(exist_ok=True)
         os.rename(path, target)
         print(f"{path} is damaged ({reason}): moved to {target}", file=sys.stderr)
+
+
+def _write(directory: Path, args: _Save) -> None:
+    leaves = {field: _describe(tree) for field, tree in args.state.items()}
+    metadata = {"config": args.config, "sums": args.sums, "leaves": leaves}
+    _write_file(directory / "metadata", json.dumps(metadata).encode())
+    for field, tree in args.state.items():
+        arrays = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
+        _write_file(directory / f"{field}.bin", b"".join(arrays))
+
+
+def _read(directory: Path, like: dict[str, Any], config: dict) -> tuple[dict, dict[str, float]]:
+    """State and sums. Raises Damaged."""
+    metadata = json.loads(_read_file(directory / "metadata"))
+    if other := difference({"config": metadata["config"]}, {"config": config}):
+        raise Damaged(f"it is of a run with {other}")
+    state = {}
+    for field, tree in like.items():
+        found, expected = metadata["leaves"].get(field, {}), _describe(tree)
+        for name in sorted(found.keys() | expected.keys()):
+            if found.get(name) != expected.get(name):
+                raise Damaged(
+                    f"it holds {found.get(name, 'nothing')} as {field}{name}, "
+                    f"not {expected.get(name, 'nothing')}"
+                )
+        content, offset, leaves = _read_file(directory / f"{field}.bin"), 0, []
+        for leaf in jax.tree.leaves(tree):
+            array = np.ndarray(leaf.shape, leaf.dtype, content, offset)
+            leaves.append(jnp.asarray(array))
+            offset += array.nbytes
+        state[field] = jax.tree.unflatten(jax.tree.structure(tree), leaves)
+    return state, metadata["sums"]
+
+
+def _describe(tree: Any) -> dict[str, str]:
+    """Dtypes and shapes of the leaves, by their names."""
+    return {
+        jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}"
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(hashlib.blake2b(content).hexdigest().encode() + b"\n")
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())  # or a power cut may leave the name without the bytes
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        digest, _, content = path.read_bytes().partition(b"\n")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise Damaged(f"{path.name} is missing") from None
+    if digest != hashlib.blake2b(content).hexdigest().encode():
+        raise Damaged(f"{path.name} is not as it was saved: its digest is another")
+    return content

@@ -1,20 +1,25 @@
-"""Rows of metrics, in metrics.jsonl and for TensorBoard; also the clock of a run."""
+"""What a run reports: metrics.jsonl and TensorBoard in its directory; the terminal."""
 
 import json
 import math
 import os
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
+from rich.console import Console
+from rich.table import Table
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
+from tqdm import tqdm
 
 from flowgmm_jax.files import named_errors, write_text
 
 
 def _rows(path: Path) -> list[dict]:
-    """The rows of a file that are complete: the writing of one may have been cut short."""
+    """The complete rows of a file: a kill may have cut one short."""
     rows = []
     for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
@@ -29,12 +34,16 @@ def _rows(path: Path) -> list[dict]:
 class MetricsWriter:
     """Appends rows to ``metrics.jsonl`` and to TensorBoard's files.
 
-    Rows past ``step``, written after the checkpoint that the run goes on from, are dropped first;
-    where there is no checkpoint they move to ``metrics.jsonl.old``.
-    ``started`` is when this start of the run began, by ``time.monotonic()``.
+    Rows after ``step``, written after the checkpoint that the run continues from, are dropped
+    first; without a checkpoint they move to ``metrics.jsonl.old``.
+
+    Args:
+      workdir: of the run.
+      step: of the checkpoint, or 0.
+      started: when this start of the run began, by ``time.monotonic()``.
 
     Raises:
-      OSError: when a file cannot be written, in one line that names it.
+      OSError: if a file cannot be written, in one line that names it.
     """
 
     def __init__(self, workdir: Path, step: int, started: float):
@@ -55,11 +64,11 @@ class MetricsWriter:
             self._board.write_event(Event(step=step + 1, session_log=start, wall_time=time.time()))
 
     def seconds(self) -> float:
-        """Since the run began, the time between its starts left out."""
+        """Since the run began, without the time between its starts."""
         return time.monotonic() - self._origin
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
-        """One row; a value that is not finite is written as null."""
+        """Writes one row; values that are not finite become null."""
         row = {"step": step, "seconds": round(self.seconds(), 2)}
         row |= {n: value if math.isfinite(value) else None for n, value in metrics.items()}
         with named_errors("write", self._board_path):
@@ -91,3 +100,64 @@ class Clock:
 
     def close(self) -> None:
         pass
+
+
+class Progress(tqdm):
+    """A progress bar with the estimated time left, on standard error.
+
+    Args:
+      step: steps taken so far.
+      steps: of the run.
+      disable: whether nothing is printed.
+    """
+
+    def __init__(self, step: int, steps: int, disable: bool):
+        super().__init__(
+            total=steps,
+            initial=step,
+            desc="compiling" if step < steps else "trained",
+            unit="step",
+            dynamic_ncols=True,
+            disable=disable,
+            mininterval=0.5 if sys.stderr.isatty() else 15.0,
+        )
+
+    def advance(self, steps: int, metrics: dict[str, float]) -> None:
+        """Counts the steps of a call, and shows its metrics."""
+        self.set_description("training", refresh=False)
+        self.set_postfix_str(_summary(metrics), refresh=False)
+        self.update(steps)
+
+    def report(self, step: int, seconds: float, metrics: dict[str, float]) -> None:
+        """Prints the metrics of an evaluation, on a line of their own."""
+        if not self.disable:
+            self.write(f"step {step:>7}  {seconds:6.0f} s  {_summary(metrics)}")
+
+
+def _summary(metrics: dict[str, float]) -> str:
+    names = ("loss", "accuracy", "nll", "bits_per_dim")
+    return "  ".join(f"{k} {v:.4g}" for k, v in metrics.items() if k.endswith(names))
+
+
+def print_result(name: str, workdir: Path, result: Any, poster: tuple[str, float] | None) -> None:
+    """Prints the table at the end of a run.
+
+    Args:
+      name: of the run.
+      workdir: of the run.
+      result: has ``step``, ``seconds``, ``accuracy`` (percent) and ``bits_per_dim`` (or None).
+      poster: a label and the accuracy that the poster reports, if it does.
+    """
+    table = Table(title=f"{name}: {result.step} steps in {result.seconds:.0f} s")
+    table.add_column("test set")
+    table.add_column("measured", justify="right")
+    row = ["accuracy (%)", f"{result.accuracy:.2f}"]
+    if poster:
+        table.add_column(f"poster, {poster[0]}", justify="right")
+        row.append(f"{poster[1]:.2f}")
+    table.add_row(*row)
+    if result.bits_per_dim is not None:
+        table.add_row("bits/dim", f"{result.bits_per_dim:.3f}")
+    console = Console()
+    console.print(table)
+    console.print(f"written to {workdir}", highlight=False)

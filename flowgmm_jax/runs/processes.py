@@ -1,14 +1,12 @@
-"""Processes that act as one.
+"""Several processes that train one model.
 
-Every process runs the same program on its own devices. What only one may do (write files, report
-progress) is done by process 0, which alone needs the workdir; what may fail in one alone is done
-``together``, so that none waits for another that has given up. A process that ends without a word
-ends the others.
+Every process runs the same program on its own devices. Process 0 also writes files and reports
+progress; only it needs the workdir. What may fail in one process is done ``together``, so that no
+process waits for one that has failed, and the loss of a process ends the others.
 """
 
 import contextlib
 import ctypes
-import importlib.util
 import json
 import os
 import signal
@@ -25,10 +23,9 @@ from flowgmm_jax.errors import InputError
 
 START_TIMEOUT = 300  # seconds, from the first process to the last
 HEARTBEAT_TIMEOUT = 30  # seconds without a sign of life until a process counts as dead
-LOST = os.EX_TEMPFAIL  # exit code when another process ended: to start again may help
-# What JAX's errors have in common when it is the connection that failed.
+LOST = os.EX_TEMPFAIL  # exit code if another process ended: starting the job again may help
+# Words in the errors that JAX raises if the connection to another process failed.
 BROKEN = ("gloo", "nccl", "coordination", "unavailable", "deadline_exceeded", "connection")
-SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
 
 _last_words = ""
 
@@ -38,48 +35,47 @@ def initialize(
 ) -> None:
     """Joins this process to the others of its job, if there are others; before any computation.
 
-    Without arguments, the job is that of the cluster that started this process: Slurm, Open MPI, an
-    indexed Job on Kubernetes, or a Cloud TPU. ``num_processes=1`` is a run on its own anywhere.
+    Without arguments JAX detects the job from the cluster that started this process (Slurm, Open
+    MPI, Kubernetes, Cloud TPU); without a cluster this process runs alone, as it does anywhere with
+    ``num_processes=1``.
 
     Args:
-      coordinator: HOST:PORT of process 0, where it is to listen; the port is free there.
+      coordinator: HOST:PORT of process 0, which listens there; the port is free.
       num_processes: of the job.
-      process_id: number of this one, from 0.
+      process_id: number of this process, from 0.
 
     Raises:
-      InputError: naming the flag of train.py, or what the cluster lacks, or the processes that
-        have another number of devices.
+      InputError: naming the flag of train.py, what the cluster lacks, or the process with another
+        number of devices.
     """
-    cluster = None
-    if (coordinator, num_processes, process_id) == (None, None, None):
-        cluster = _cluster(os.environ)
-        if cluster is None:
-            return
-    elif (coordinator, num_processes, process_id) == (None, 1, None):
+    flags = (coordinator, num_processes, process_id)
+    if flags == (None, 1, None):
         return
-    else:
-        _check_flags(coordinator, num_processes, process_id)
-
-    # It would catch SIGTERM, which the loop does; all processes hear of it by share_signal.
+    if flags != (None, None, None):
+        _check_flags(*flags)
+    # The preemption service would catch SIGTERM, which the training loop does, in all processes.
     jax.config.update("jax_enable_preemption_service", False)
-    _speak_when_aborted(
+    coordinator_name = coordinator or "that of the cluster"
+    _set_last_words(
         f"not all processes of the job started within {START_TIMEOUT} s: the coordinator is "
-        f"{coordinator or 'found by ' + cluster}"
+        f"{coordinator_name}"
     )
+    _handle_abort(_ABORT_HANDLER)
     try:
         jax.distributed.initialize(
-            coordinator,
-            num_processes,
-            process_id,
+            *flags,
             initialization_timeout=START_TIMEOUT,
             heartbeat_timeout_seconds=HEARTBEAT_TIMEOUT,
             shutdown_timeout_seconds=HEARTBEAT_TIMEOUT,
         )
     except (RuntimeError, ValueError) as error:
+        if "coordinator_address should be defined" in str(error):  # JAX detected no cluster
+            _handle_abort(None)
+            return
         raise InputError(
-            f"this process looks like one of several on {cluster or coordinator}, but cannot join "
-            f"them: {str(error).splitlines()[0]}; expected --coordinator, --num_processes and "
-            "--process_id, or --num_processes=1 for a run on its own"
+            f"this process looks like one of several, but cannot join them (the coordinator is "
+            f"{coordinator_name}): {str(error).splitlines()[0]}; expected --coordinator, "
+            "--num_processes and --process_id, or --num_processes=1 for a run on its own"
         ) from error
     _set_last_words("another process ended before the first step: start the job again")
     counts = [len(jax.local_devices(process_index=i)) for i in range(jax.process_count())]
@@ -117,22 +113,6 @@ def _check_flags(coordinator: str | None, num_processes: int | None, process_id:
             ) from None
 
 
-def _cluster(environment: dict[str, str]) -> str | None:
-    """The cluster that started this process beside others, by the variables that JAX reads too."""
-    if all(name in environment for name in SLURM) and int(environment["SLURM_NTASKS"]) > 1:
-        return "Slurm"
-    if "OMPI_MCA_orte_hnp_uri" in environment and int(environment["OMPI_COMM_WORLD_SIZE"]) > 1:
-        return "Open MPI"
-    hosts = environment.get("TPU_PROCESS_ADDRESSES", environment.get("TPU_WORKER_HOSTNAMES", ""))
-    # JAX sets TPU_SKIP_MDS_QUERY where it finds no TPU; only metadata tell how many hosts it has.
-    tpu = importlib.util.find_spec("libtpu") and "TPU_SKIP_MDS_QUERY" not in environment
-    if "," in hosts or tpu:
-        return "Cloud TPU"
-    if "KUBERNETES_SERVICE_HOST" in environment and "JOB_COMPLETION_INDEX" in environment:
-        return "Kubernetes"
-    return None
-
-
 def is_one_of_several() -> bool:
     """Whether this process has joined a job."""
     return jax.distributed.is_initialized()
@@ -144,18 +124,18 @@ def is_primary() -> bool:
 
 
 def from_primary(value: Any) -> Any:
-    """Process 0's ``value``, of what JSON can say, in every process; the others' is not read."""
+    """Process 0's JSON-able ``value``, in every process; the value of the others is ignored."""
     if jax.process_count() == 1:
         return value
     return json.loads(_gather(json.dumps(value) if is_primary() else "")[0])
 
 
 def broadcast(tree: Any, like: Any) -> Any:
-    """Process 0's arrays in every process; the others' are not read.
+    """Process 0's arrays, in every process; those of the others are ignored.
 
     Args:
       tree: in process 0, arrays.
-      like: everywhere, the same structure with their shapes and dtypes.
+      like: in every process, the same structure with their shapes and dtypes.
     """
     if jax.process_count() == 1:
         return tree
@@ -176,13 +156,13 @@ def _gather(text: str) -> list[str]:
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """A block that every process completes, or none: an error in one is raised in all.
+    """A block that all processes complete, or none: an error in one is raised in all.
 
-    All processes must come to it, and wait for the last. The block itself must not communicate.
+    All processes must enter it, and wait for the last. The block itself must not communicate.
 
     Raises:
       InputError: in all processes, naming the process, for an InputError or OSError in one; for
-        another exception in all processes but that one, where it is raised as it is.
+        any other exception in all processes except that one, which raises it unchanged.
     """
     if jax.process_count() == 1:
         yield
@@ -197,7 +177,7 @@ def together() -> Iterator[None]:
     failed = [process for process, message in enumerate(messages) if message]
     if not failed:
         return
-    jax.distributed.shutdown()  # now, while all are here: nothing is shared any more
+    jax.distributed.shutdown()  # now, since it waits for all, and all are here
     if error and not isinstance(error, (InputError, OSError)):
         raise error
     message = messages[failed[0]]
@@ -207,7 +187,7 @@ def together() -> Iterator[None]:
 
 
 def share_signal(number: int, step: int) -> int:
-    """The signal that any process received before ``step``, or 0: all see the same one."""
+    """The signal that any process received before ``step``, or 0: the same in all processes."""
     if jax.process_count() == 1:
         return number
     _set_last_words(
@@ -218,14 +198,14 @@ def share_signal(number: int, step: int) -> int:
 
 
 def lost_process(error: Exception) -> str | None:
-    """One line for an error whose cause is that another process of the job ended; else None."""
+    """One line for an error caused by the end of another process of the job; otherwise None."""
     message = str(error).lower()  # its class depends on where the connection broke
     return _last_words if any(word in message for word in BROKEN) else None
 
 
 def leave(code: int) -> NoReturn:
-    """Ends this process; one of several at once, since an orderly exit waits for the others. That
-    they have lost this one then ends them."""
+    """Ends this process; if it is one of several, at once: an orderly exit would wait for the
+    others, which end because they have lost this one."""
     if not is_one_of_several():
         sys.exit(code)
     sys.stdout.flush()
@@ -243,12 +223,10 @@ def _on_abort(number: int) -> None:
     os._exit(LOST)
 
 
-# Python's own handlers would run after the signal, and nothing runs after an abort.
 _ABORT_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)(_on_abort)
 
 
-def _speak_when_aborted(line: str) -> None:
-    """JAX aborts a process, with a page of C++, when the coordinator or another process is gone and
-    no computation has noticed; this adds the line that says so, and the exit code ``LOST``."""
-    _set_last_words(line)
-    ctypes.CDLL(None).signal(signal.SIGABRT, _ABORT_HANDLER)
+def _handle_abort(handler: Any) -> None:
+    """Sets C's handler of SIGABRT: JAX aborts the process, with a page of C++, if another is lost
+    while no computation runs, and a handler of Python's ``signal`` would never be run."""
+    ctypes.CDLL(None).signal(signal.SIGABRT, handler)

@@ -1,4 +1,8 @@
-"""The config that a directory belongs to, and the process that trains in it."""
+"""The directory of a run: the config and the data it belongs to, and the process that trains there.
+
+``config.json`` is the config and ``data.json`` the facts of the data (shape, number of classes,
+fingerprint): a run continues only with the same of both.
+"""
 
 import contextlib
 import fcntl
@@ -9,24 +13,38 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml_collections import ConfigDict
+from flax.traverse_util import flatten_dict
 
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.files import named_errors, read_json, to_json, write_text
-from flowgmm_jax.runs.differences import difference
+from flowgmm_jax.files import named_errors, read_json, write_text
+
+# Fields that may change from one start of a run to the next, since the result does not depend on
+# them: where the data are, how often to log, and when to give up.
+FREE_FIELDS = {
+    "config.data.data_dir",
+    "config.data.device_bytes",
+    "config.data.split_file",
+    "config.train.log_every",
+    "config.train.eval_every",
+    "config.train.checkpoint_every",
+    "config.train.steps_per_call",
+    "config.train.max_nonfinite_steps",
+    "config.train.max_skipped",
+}
+# Fields in which the processes of one job may differ.
+LOCAL_FIELDS = {"config.data.data_dir", "config.data.split_file"}
 
 
 @contextlib.contextmanager
 def lock(workdir: Path) -> Iterator[None]:
-    """Keeps other processes from training in a workdir, which is made where it is missing.
+    """Keeps other processes from training in a workdir, which is created if it does not exist.
 
-    The kernel holds the lock and releases it with the process, however that ends.
-
-    Where the file system has no locks, a line on standard error says so.
+    The kernel holds the lock and releases it with the process, however that ends. On a file system
+    without locks, a line on standard error warns instead.
 
     Raises:
-      InputError: when another process trains there.
-      OSError: when the workdir cannot be written.
+      InputError: if another process trains there.
+      OSError: if the workdir cannot be written.
     """
     path = workdir / ".lock"
     workdir.mkdir(parents=True, exist_ok=True)
@@ -52,28 +70,70 @@ def lock(workdir: Path) -> Iterator[None]:
         yield
 
 
-def claim(workdir: Path, config: ConfigDict) -> None:
-    """Makes a workdir this config's, or finds that it already is.
+def claim(workdir: Path, config: dict, data: dict) -> None:
+    """Writes config.json and data.json, or checks that the run in the workdir has the same.
 
-    A config without a checkpoint or a result is replaced: its run failed at the start.
+    Those of a run without a checkpoint or a result are replaced: it failed at the start.
+
+    Args:
+      workdir: of the run.
+      config: of the run, as JSON.
+      data: facts of its data, as JSON.
 
     Raises:
-      InputError: when it holds a run with another config, or files that look like one but no
-        config; nothing is changed then.
-      OSError: when the config cannot be written.
+      InputError: if the workdir holds a run with another config or other data, or one without its
+        config.json or data.json; nothing is changed then.
+      OSError: if a file cannot be written.
     """
-    path = workdir / "config.json"
-    new = to_json(config)
-    checkpoints = workdir / "checkpoints"
-    for trained in (checkpoints, workdir / "result.json"):
+    files = {"config": config, "data": data}
+    for trained in (workdir / "checkpoints", workdir / "result.json"):
         if not trained.exists() or (trained.is_dir() and not any(trained.iterdir())):
             continue
-        if not path.exists():
-            raise InputError(
-                f"{trained} exists, but {path} does not exist: choose another --workdir"
-            )
-        if other := difference(read_json(path), new):
-            raise InputError(f"{workdir} holds a run with {other}: choose another --workdir")
+        for name, new in files.items():
+            path = workdir / f"{name}.json"
+            if not path.exists():
+                raise InputError(
+                    f"{trained} exists, but {path} does not exist: choose another --workdir"
+                )
+            if other := difference({name: read_json(path)}, {name: new}):
+                raise InputError(f"{workdir} holds a run with {other}: choose another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
-    # As Python writes it: an infinite field, such as a clip_norm, must come back as it is.
-    write_text(path, json.dumps(new, indent=2) + "\n")
+    for name, new in files.items():
+        # Not by write_json: an infinite field, such as clip_norm, must be read back as it is.
+        write_text(workdir / f"{name}.json", json.dumps(new, indent=2) + "\n")
+
+
+def check_agrees(config: dict, data: dict, primary: tuple[dict, dict]) -> None:
+    """Checks that this process has the config and the data of process 0, ``primary``, as JSON.
+
+    Raises:
+      InputError: naming the first field that differs.
+    """
+    theirs = dict(zip(("config", "data"), primary, strict=True))
+    if other := difference(theirs, {"config": config, "data": data}, LOCAL_FIELDS):
+        raise InputError(
+            f"process 0 has {other}: expected the same flags and data in every process"
+        )
+
+
+def difference(old: dict, new: dict, free: set[str] = FREE_FIELDS) -> str | None:
+    """The first field in which two runs differ, in alphabetical order, or None.
+
+    Args:
+      old: ``{"config": config}``, or also ``"data"``, as JSON.
+      new: likewise.
+      free: fields that may differ.
+
+    Returns:
+      ``config.FIELD = OLD, not NEW``.
+    """
+    # As JSON gives them back: tuples are lists.
+    old, new = (flatten_dict(json.loads(json.dumps(tree)), sep=".") for tree in (old, new))
+    for name in sorted((old.keys() | new.keys()) - free):
+        if name not in old:
+            return f"no {name}, not {new[name]!r}"
+        if name not in new:
+            return f"{name} = {old[name]!r}, not without it"
+        if old[name] != new[name]:
+            return f"{name} = {old[name]!r}, not {new[name]!r}"
+    return None

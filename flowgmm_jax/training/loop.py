@@ -1,17 +1,15 @@
 """The loop over steps: progress, rows of metrics, evaluations, checkpoints, signals."""
 
 import math
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from flowgmm_jax import devices
 from flowgmm_jax.runs import processes
-from flowgmm_jax.runs.checkpoint import Checkpoints, NoCheckpoints
-from flowgmm_jax.runs.log import Clock, MetricsWriter
+from flowgmm_jax.runs.checkpoint import Checkpoints
+from flowgmm_jax.runs.log import Clock, MetricsWriter, Progress
 from flowgmm_jax.runs.signals import Stopped, StopSignals
 from flowgmm_jax.training.step import TrainState, describe
 
@@ -23,7 +21,7 @@ def run_loop(
     advance: Callable[[TrainState, int], tuple[TrainState, dict[str, Any]]],
     evaluate: Callable[[Any], dict[str, float]],
     writer: MetricsWriter | Clock,
-    checkpoints: Checkpoints | NoCheckpoints,
+    checkpoints: Checkpoints | None,
 ) -> TrainState:
     """Takes the steps that are left.
 
@@ -34,7 +32,7 @@ def run_loop(
       advance: ``(replicated state, count) -> (replicated state, sums of metrics)``.
       evaluate: ``(params) -> metrics``, every ``eval_every`` steps.
       writer: of metrics.jsonl in process 0; also the clock.
-      checkpoints: where process 0 saves states.
+      checkpoints: of process 0; None in the others.
 
     Returns:
       The last state, without the device axis; it is saved.
@@ -58,9 +56,11 @@ def run_loop(
 
     def save():
         with processes.together():
-            checkpoints.save(devices.unreplicate(state), sums)
+            if checkpoints:
+                checkpoints.save(step, devices.unreplicate(state)._asdict(), sums)
 
-    with StopSignals() as signals, _progress(step, train.steps) as bar:
+    bar = Progress(step, train.steps, disable=not processes.is_primary())
+    with StopSignals() as signals, bar:
         while step < train.steps and not is_stuck():
             ends = [every * (step // every + 1) for every in intervals]
             count = min(*ends, train.steps, step + train.steps_per_call) - step
@@ -69,9 +69,7 @@ def run_loop(
             sums = {name: sums.get(name, 0.0) + float(value) for name, value in metrics.items()}
             taken = round(float(metrics["steps"]))
             step += taken
-            bar.set_description("training", refresh=False)
-            bar.set_postfix_str(_summary(_row(sums)), refresh=False)
-            bar.update(taken)
+            bar.advance(taken, _row(sums))
 
             if is_due(train.log_every):
                 writer.write(step, _row(sums))
@@ -79,8 +77,7 @@ def run_loop(
             if train.eval_every and is_due(train.eval_every):
                 metrics = evaluate(devices.unreplicate(state.ema_params))
                 writer.write(step, metrics)
-                if processes.is_primary():
-                    bar.write(f"step {step:>7}  {writer.seconds():6.0f} s  {_summary(metrics)}")
+                bar.report(step, writer.seconds(), metrics)
             received = processes.share_signal(signals.received, step)
             if is_due(train.checkpoint_every) or received:
                 save()
@@ -89,7 +86,8 @@ def run_loop(
         if is_stuck():
             save()
         with processes.together():
-            checkpoints.wait()
+            if checkpoints:
+                checkpoints.wait()
         received = processes.share_signal(signals.received, step)
         if is_stuck():
             raise FloatingPointError(_trouble(devices.unreplicate(state), sums))
@@ -110,23 +108,6 @@ def _trouble(state: TrainState, metrics: Iterable[str]) -> str:
         f"step {step - skipped + 1}, it was the {describe(int(state.cause), metrics)}. The "
         "parameters before it are saved"
     )
-
-
-def _progress(step: int, steps: int) -> tqdm:
-    return tqdm(
-        total=steps,
-        initial=step,
-        desc="compiling" if step < steps else "trained",
-        unit="step",
-        dynamic_ncols=True,
-        disable=not processes.is_primary(),
-        mininterval=0.5 if sys.stderr.isatty() else 15.0,
-    )
-
-
-def _summary(metrics: dict[str, float]) -> str:
-    names = ("loss", "accuracy", "nll", "bits_per_dim")
-    return "  ".join(f"{k} {v:.4g}" for k, v in metrics.items() if k.endswith(names))
 
 
 def _row(sums: dict[str, float]) -> dict[str, float]:

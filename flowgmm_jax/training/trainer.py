@@ -24,7 +24,7 @@ from flowgmm_jax.runs import checkpoint, processes
 from flowgmm_jax.runs.log import Clock, MetricsWriter
 from flowgmm_jax.runs.workdir import check_agrees, claim, lock
 from flowgmm_jax.trained import build_run, restore_newest
-from flowgmm_jax.training.loop import run_loop
+from flowgmm_jax.training.loop import most_skipped, run_loop
 from flowgmm_jax.training.optimizer import make_optimizer, train_only
 from flowgmm_jax.training.step import TrainState, init_state, make_train_steps, run_keys
 
@@ -85,7 +85,7 @@ def make_steps(
         tx,
         batches.draw,
         config.optimizer.ema_decay,
-        min(config.train.max_nonfinite_steps, config.train.steps),
+        most_skipped(config.train),
         config.train.microbatches,
     )
     return devices.map_train_steps(train_steps), batches
@@ -118,17 +118,17 @@ def train(config: ConfigDict, workdir: str | Path) -> Result:
         first_state = make_state(experiment, tx)
         like = _shapes(first_state, experiment)
     config, facts = experiment.config, experiment.facts()
-    described = {"config": to_json(config), "data": facts}
+    described = to_json(config), facts
     primary = processes.from_primary(described)
     with processes.together():
-        check_agrees(**described, primary=primary)
+        check_agrees(*described, primary)
 
     with contextlib.ExitStack() as closing:
         start = Start(None, {}, None)
         with processes.together():
             if processes.is_primary():
                 closing.enter_context(lock(workdir))
-                claim(workdir, **described)
+                claim(workdir, *described)
                 start = _start(workdir, config, first_state, like)
         sums, finished = processes.from_primary((start.sums, start.result))
         if finished:
@@ -147,7 +147,7 @@ def train(config: ConfigDict, workdir: str | Path) -> Result:
             metrics = evaluate(params, *held_out_examples)
             return {f"{name}_{key}": value for key, value in metrics.items()}
 
-        writer, checkpoints = Clock(started), checkpoint.NoCheckpoints()
+        writer, checkpoints = Clock(started), None
         with processes.together():
             if processes.is_primary():
                 checkpoints = checkpoint.Checkpoints(workdir, to_json(config))

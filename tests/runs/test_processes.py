@@ -31,6 +31,10 @@ FIELDS = {
 SLOWLY = {"train.log_every": 1, "train.checkpoint_every": 5}  # leaves time to send a signal
 
 
+# Of a script that sbatch started: a Slurm job, but none that srun started as several tasks.
+BATCH_SCRIPT = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "2", "SLURM_PROCID": "0"}
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -94,7 +98,7 @@ def runs(tmp_path_factory):
     slurm["JAX_COORDINATOR_PORT"] = str(free_port())
     codes, printed, errors = end(
         [
-            start(root / "one", num_devices=1),
+            start(root / "one", environment=BATCH_SCRIPT),
             start(root / "two", num_devices=2),
             *(
                 start(
@@ -115,6 +119,10 @@ def test_any_devices_give_the_run_of_one(runs, name):
     jax.tree.map(np.testing.assert_array_equal, state_of(root / name), state_of(root / "one"))
     ours, theirs = (json.loads((root / run / "result.json").read_text()) for run in (name, "one"))
     assert ours["accuracy"] == theirs["accuracy"]
+
+
+def test_a_process_that_no_cluster_started_trains_at_once_and_without_a_message(runs):
+    assert all(line.startswith(("compiling", "training", "step")) for line in runs[2][0])
 
 
 def test_process_0_alone_writes_and_reports(runs):
@@ -196,7 +204,7 @@ def test_a_signal_to_one_process_stops_both_at_one_step(tmp_path):
     [
         (
             {"second": {"train.batch_labeled": 8}},
-            "process 1: config.train.batch_labeled is 8, but 4 in process 0: .*",
+            "process 1: process 0 has config.train.batch_labeled = 4, not 8: .*",
         ),
         ({"second": {"data.split_file": "nowhere.npz"}}, "process 1: .*nowhere.npz.*"),
         ({"num_devices": (1, 2)}, "process 1 has 2 devices and process 0 has 1: .*"),
@@ -242,23 +250,28 @@ def test_a_port_that_is_in_use_is_named():
             processes.initialize(f"127.0.0.1:{port}", 2, 0)
 
 
-SLURM = dict.fromkeys(processes.SLURM, "0")
-POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+def test_without_a_cluster_a_process_runs_alone(monkeypatch):
+    def initialize(*flags, **timeouts):
+        assert flags == (None, None, None)
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    processes.initialize()
+    assert not processes.is_one_of_several()
 
 
-@pytest.mark.parametrize(
-    ("environment", "cluster"),
-    [
-        ({}, None),
-        (SLURM | {"SLURM_NTASKS": "2"}, "Slurm"),
-        (SLURM | {"SLURM_NTASKS": "1"}, None),
-        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2"}, None),  # a script of sbatch, without srun
-        ({"OMPI_MCA_orte_hnp_uri": "1.0;tcp://h:1", "OMPI_COMM_WORLD_SIZE": "2"}, "Open MPI"),
-        (POD, None),
-        (POD | {"JOB_COMPLETION_INDEX": "1"}, "Kubernetes"),
-        ({"TPU_WORKER_HOSTNAMES": "a,b"}, "Cloud TPU"),
-        ({"TPU_WORKER_HOSTNAMES": "localhost"}, None),
-    ],
-)
-def test_clusters_are_known_by_their_variables(environment, cluster):
-    assert processes._cluster(environment | {"TPU_SKIP_MDS_QUERY": "1"}) == cluster
+def test_with_one_process_no_cluster_is_looked_for(monkeypatch):
+    monkeypatch.setattr(jax.distributed, "initialize", None)
+    processes.initialize(num_processes=1)
+
+
+def test_a_cluster_that_lacks_something_is_one_line(monkeypatch):
+    def initialize(*flags, **timeouts):
+        raise RuntimeError("jobs must be indexed\nby setting completionMode")
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    message = r"cannot join them .*: jobs must be indexed; expected .*--num_processes=1"
+    with pytest.raises(InputError, match=message) as caught:
+        processes.initialize()
+    assert "\n" not in str(caught.value)
+    processes._handle_abort(None)

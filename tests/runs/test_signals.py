@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import pytest
 import tiny
 
+from flowgmm_jax.runs.signals import Stopped, StopSignals
 from flowgmm_jax.training import loop
 from flowgmm_jax.training.loop import run_loop
-from flowgmm_jax.runs.signals import Stopped, StopSignals
 from flowgmm_jax.training.step import TrainState
 
 MOMENTS = ("advance", "evaluate", "write", "save", "wait")
@@ -37,9 +37,9 @@ def run(moment, *numbers):
         reach("evaluate", 10)
         return {"test_accuracy": 50.0}
 
-    def save(state, sums):
-        reach("save", int(state.step))
-        saved.append(int(state.step))
+    def save(step, state, sums):
+        reach("save", step)
+        saved.append(int(state["step"]))
 
     def wait():
         reach("wait", 10)
@@ -99,7 +99,7 @@ def test_a_state_that_is_stuck_raises_again_and_a_larger_limit_goes_on():
     state = TrainState(jnp.int32(9), {}, {}, (), jnp.int32(4), zero)
     sums = {"loss_labeled": 0.0, "steps": 0.0, "finite": 0.0}
     saved = []
-    checkpoints = SimpleNamespace(save=lambda state, sums: saved.append(int(state.step)))
+    checkpoints = SimpleNamespace(save=lambda step, state, sums: saved.append(int(state["step"])))
     checkpoints.wait = lambda: saved.append("waited")
 
     def advance(state, count):

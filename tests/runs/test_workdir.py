@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-from ml_collections import ConfigDict
 
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.files import read_json, write_json
 from flowgmm_jax.runs.log import MetricsWriter
+from flowgmm_jax.runs.workdir import check_agrees, claim, lock
 from flowgmm_jax.training.trainer import train_and_evaluate
-from flowgmm_jax.runs.workdir import claim, lock
 
 ROOT = Path(__file__).parents[2]
+DATA = {"shape": [2], "num_classes": 2, "fingerprint": "1f"}
 
 
 def config(**fields):
-    return ConfigDict({"seed": 0, "train": {"steps": 5, "eval_every": 1}} | fields)
+    return {"seed": 0, "train": {"steps": 5, "eval_every": 1}} | fields
 
 
 def trained(workdir):
@@ -32,34 +32,83 @@ def trained(workdir):
 
 
 def test_another_config_is_refused_and_nothing_is_changed(tmp_path):
-    claim(tmp_path, config(seed=0))
+    claim(tmp_path, config(seed=0), DATA)
     trained(tmp_path)
     with pytest.raises(InputError, match=r"config.seed = 0, not 1: choose another --workdir"):
-        claim(tmp_path, config(seed=1))
+        claim(tmp_path, config(seed=1), DATA)
     assert read_json(tmp_path / "config.json")["seed"] == 0
 
 
 def test_a_config_whose_run_never_saved_is_replaced(tmp_path):
-    claim(tmp_path, config(seed=0))
-    claim(tmp_path, config(seed=1))
+    claim(tmp_path, config(seed=0), DATA)
+    claim(tmp_path, config(seed=1), DATA)
     assert read_json(tmp_path / "config.json")["seed"] == 1
 
 
 def test_how_often_to_look_may_change(tmp_path):
-    claim(tmp_path, config())
+    claim(tmp_path, config(), DATA)
     trained(tmp_path)
-    claim(tmp_path, config(train={"steps": 5, "eval_every": 3}))
+    claim(tmp_path, config(train={"steps": 5, "eval_every": 3}), DATA)
 
 
-def test_a_field_that_a_newer_version_added_is_not_compared(tmp_path):
-    claim(tmp_path, config())
+def test_a_field_that_one_config_has_is_compared(tmp_path):
+    claim(tmp_path, config(), DATA)
     trained(tmp_path)
-    claim(tmp_path, config(added=1))
+    with pytest.raises(InputError, match="no config.added, not 1"):
+        claim(tmp_path, config(added=1), DATA)
 
 
-def test_checkpoints_without_a_config_are_refused(tmp_path):
-    with pytest.raises(InputError, match="exists, but .*config.json does not exist"):
-        claim(trained(tmp_path), config())
+@pytest.mark.parametrize("name", ["config.json", "data.json"])
+def test_checkpoints_without_a_config_or_data_are_refused(tmp_path, name):
+    claim(tmp_path, config(), DATA)
+    (trained(tmp_path) / name).unlink()
+    with pytest.raises(InputError, match=f"exists, but .*{name} does not exist"):
+        claim(tmp_path, config(), DATA)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (DATA | {"fingerprint": "2e"}, r"data.fingerprint = '1f', not '2e': choose another"),
+        (DATA | {"shape": [3]}, r"data.shape = \[2\], not \[3\]"),
+        (DATA | {"levels": 256}, "no data.levels, not 256"),
+        ({"shape": [2], "num_classes": 2}, "data.fingerprint = '1f', not without it"),
+    ],
+    ids=["other examples", "another shape", "a fact more", "a fact less"],
+)
+def test_other_data_are_refused_and_nothing_is_changed(tmp_path, data, message):
+    claim(tmp_path, config(), DATA)
+    trained(tmp_path)
+    with pytest.raises(InputError, match=message):
+        claim(tmp_path, config(), data)
+    assert read_json(tmp_path / "data.json") == DATA
+
+
+def test_tuples_are_the_lists_that_json_reads_back(tmp_path):
+    claim(tmp_path, config(augment=(1, 2)), DATA | {"shape": (2,)})
+    claim(trained(tmp_path), config(augment=(1, 2)), DATA | {"shape": (2,)})
+
+
+@pytest.mark.parametrize(
+    ("ours", "message"),
+    [
+        (
+            (config(seed=1), DATA),
+            "process 0 has config.seed = 0, not 1: expected the same flags",
+        ),
+        ((config(added=1), DATA), "process 0 has no config.added, not 1"),
+        (
+            (config(), DATA | {"fingerprint": "2e"}),
+            "process 0 has data.fingerprint = '1f', not '2e'",
+        ),
+    ],
+    ids=["another config", "a field more", "other data"],
+)
+def test_processes_that_differ_are_named_by_the_field(ours, message):
+    primary = config(data={"data_dir": "there"}), DATA
+    check_agrees(config(data={"data_dir": "here"}), DATA, primary)
+    with pytest.raises(InputError, match=message):
+        check_agrees(*ours, (config(), DATA))
 
 
 def test_other_data_behind_the_same_path_are_refused(tmp_path):
@@ -73,7 +122,7 @@ def test_other_data_behind_the_same_path_are_refused(tmp_path):
     train_and_evaluate(own, tmp_path / "run")
     before = (tmp_path / "run" / "result.json").read_bytes()
     np.savez(data, x_train=rng.normal(size=(40, 2)).astype(np.float32), y_train=y)
-    with pytest.raises(InputError, match=r"config.data.fingerprint"):
+    with pytest.raises(InputError, match=r"data.fingerprint"):
         train_and_evaluate(own, tmp_path / "run")
     assert (tmp_path / "run" / "result.json").read_bytes() == before
 
@@ -118,33 +167,33 @@ def test_rows_of_a_run_whose_checkpoints_are_gone_are_kept_aside(tmp_path):
     ids=["an extra argument", "an argument less", "a section instead", "another value"],
 )
 def test_arguments_of_the_flow_are_all_compared(tmp_path, flow, message):
-    claim(tmp_path, config(flow={"name": "glow", "alpha": 0.05}))
+    claim(tmp_path, config(flow={"name": "glow", "alpha": 0.05}), DATA)
     before = (trained(tmp_path) / "config.json").read_bytes()
     with pytest.raises(InputError, match=message):
-        claim(tmp_path, config(flow=flow))
+        claim(tmp_path, config(flow=flow), DATA)
     assert (tmp_path / "config.json").read_bytes() == before
 
 
 def test_a_field_whose_name_begins_like_a_free_one_is_compared(tmp_path):
-    claim(tmp_path, config(data={"data_dir": "a", "data_dir_2": "a"}))
+    claim(tmp_path, config(data={"data_dir": "a", "data_dir_2": "a"}), DATA)
     trained(tmp_path)
-    claim(tmp_path, config(data={"data_dir": "b", "data_dir_2": "a"}))
+    claim(tmp_path, config(data={"data_dir": "b", "data_dir_2": "a"}), DATA)
     with pytest.raises(InputError, match=r"config.data.data_dir_2 = 'a', not 'b'"):
-        claim(tmp_path, config(data={"data_dir": "b", "data_dir_2": "b"}))
+        claim(tmp_path, config(data={"data_dir": "b", "data_dir_2": "b"}), DATA)
 
 
 def test_a_result_without_checkpoints_is_kept_from_another_config(tmp_path):
-    claim(tmp_path, config(seed=0))
+    claim(tmp_path, config(seed=0), DATA)
     write_json(tmp_path / "result.json", {"accuracy": 50.0})
     with pytest.raises(InputError, match=r"config.seed = 0, not 1"):
-        claim(tmp_path, config(seed=1))
+        claim(tmp_path, config(seed=1), DATA)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"\0\0"], ids=repr)
 def test_a_damaged_config_of_a_run_is_one_line(tmp_path, content):
     (trained(tmp_path) / "config.json").write_bytes(content)
     with pytest.raises(InputError, match=r"config.json (is not JSON|holds a list)") as caught:
-        claim(tmp_path, config())
+        claim(tmp_path, config(), DATA)
     assert "\n" not in str(caught.value)
     assert (tmp_path / "config.json").read_bytes() == content
 
@@ -245,6 +294,6 @@ def test_rows_are_kept_aside_however_often_a_run_begins_anew(tmp_path):
 
 
 def test_an_infinite_field_comes_back_as_it_is(tmp_path):
-    claim(tmp_path, config(clip_norm=float("inf")))
+    claim(tmp_path, config(clip_norm=float("inf")), DATA)
     assert read_json(tmp_path / "config.json")["clip_norm"] == float("inf")
-    claim(trained(tmp_path), config(clip_norm=float("inf")))
+    claim(trained(tmp_path), config(clip_norm=float("inf")), DATA)

@@ -76,9 +76,9 @@ def test_a_stopped_run_goes_on_with_the_other_path(tmp_path, monkeypatch, undist
 
     save = checkpoint.Checkpoints.save
 
-    def save_and_stop(checkpoints, state, sums):
-        save(checkpoints, state, sums)
-        if int(state.step) == 26:
+    def save_and_stop(checkpoints, step, state, sums):
+        save(checkpoints, step, state, sums)
+        if step == 26:
             checkpoints.wait()
             raise Stopping
 

@@ -52,9 +52,14 @@ def copy(finished, tmp_path):
 
 
 def test_a_run_writes_its_files(finished):
-    assert {"config.json", "metrics.jsonl", "checkpoints", "result.json", "tensorboard"} <= {
-        path.name for path in finished.iterdir()
-    }
+    assert {
+        "config.json",
+        "data.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "result.json",
+        "tensorboard",
+    } <= {path.name for path in finished.iterdir()}
     assert not list(finished.glob("*.tmp"))
 
 
