@@ -14,14 +14,14 @@ from flowgmm_jax.errors import InputError
 
 
 def to_json(config: ConfigDict) -> dict:
-    """A config as what JSON gives back: tuples are lists."""
+    """A config as JSON reads it back: tuples become lists."""
     return json.loads(config.to_json_best_effort())
 
 
 @contextlib.contextmanager
 def named_errors(action: str, path: Path) -> Iterator[None]:
-    """Raises an OSError of the body (a full disk, a read-only one) again as one line that names
-    the file, which those of writing do not."""
+    """Raises an OSError of the body (such as a full or read-only disk) as one line with the name of
+    the file, which is missing from those of ``write``."""
     try:
         yield
     except OSError as error:
@@ -29,10 +29,10 @@ def named_errors(action: str, path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes atomically: a reader finds the old file or the new one, never a part.
+    """Writes atomically: a reader finds the old file or the new one, never part of it.
 
     Raises:
-      OSError: one line that names the file; the old one is as it was.
+      OSError: one line that names the file; the old one is unchanged.
     """
     temporary = path.with_name(path.name + ".tmp")
     with named_errors("write", path):
@@ -49,7 +49,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """The value with null for numbers that are not finite, which JSON has no word for."""
+    """The value with None for numbers that are not finite, which are not valid JSON."""
     if isinstance(value, dict):
         return {name: _finite(entry) for name, entry in value.items()}
     if isinstance(value, list):
@@ -58,25 +58,25 @@ def _finite(value: Any) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes atomically, as ``write_text`` does; numbers that are not finite are null.
+    """Writes atomically, as ``write_text`` does; numbers that are not finite become null.
 
     Raises:
-      OSError: one line that names the file; the old one is as it was.
+      OSError: one line that names the file; the old one is unchanged.
     """
     write_text(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict:
-    """The content of a JSON file that holds an object.
+    """The JSON object in a file.
 
     Raises:
-      InputError: when it is missing or is not JSON.
+      InputError: if the file does not exist or is not JSON.
     """
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: expected the directory of a run") from None
-    except ValueError as error:  # also of bytes that are no text
+    except ValueError as error:  # also for bytes that are not text
         raise InputError(f"{path} is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise InputError(f"{path} holds a {type(value).__name__}, expected a JSON object")

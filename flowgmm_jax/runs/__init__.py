@@ -1,1 +1,1 @@
-"""The directory of a run and the processes that work in it: no flows, models or data."""
+"""The directory of a run, and the processes that work in it; independent of models and data."""

@@ -28,8 +28,7 @@ import orbax.checkpoint as ocp
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.runs.workdir import difference
 
-KEEP = 2
-ITEM = "state"  # within the directory of a step
+KEEP = 2  # checkpoints
 
 
 class Damaged(Exception):
@@ -55,11 +54,11 @@ class _Handler(ocp.AsyncCheckpointHandler):
 
 
 @ocp.args.register_with_handler(_Handler, for_save=True, for_restore=True)
-@dataclasses.dataclass
+@dataclasses.dataclass(repr=False)  # orbax prints it
 class _Save(ocp.args.CheckpointArgs):
-    state: dict[str, Any] = dataclasses.field(repr=False)  # orbax prints its arguments
-    sums: dict[str, float] = dataclasses.field(repr=False)
-    config: dict = dataclasses.field(repr=False)
+    state: dict[str, Any]
+    sums: dict[str, float]
+    config: dict
 
 
 class Checkpoints:
@@ -117,7 +116,7 @@ class Checkpoints:
         with self._one_line():
             if step not in self._manager.all_steps():
                 item = _Save(state, sums, self._config)
-                self._manager.save(step, args=ocp.args.Composite(**{ITEM: item}), force=True)
+                self._manager.save(step, args=ocp.args.Composite(state=item), force=True)
 
     def wait(self) -> None:
         """Waits until everything is saved.
@@ -169,7 +168,7 @@ def restore(workdir: Path, like: dict[str, Any], config: dict) -> Restored | Non
     for step in sorted((int(name) for name in names if name.isdecimal()), reverse=True):
         path = directory / str(step)
         try:
-            return Restored(step, *_read(path / ITEM, like, config), damaged)
+            return Restored(step, *_read(path / "state", like, config), damaged)
         except Damaged as reason:
             damaged[path] = str(reason)
     if damaged:

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as a request that the loop answers between two calls."""
+"""SIGTERM and SIGINT as a request to stop, which the training loop handles between two calls."""
 
 import os
 import signal
@@ -14,9 +14,9 @@ class Stopped(Exception):
 
 
 class StopSignals:
-    """While open, SIGTERM and SIGINT set ``received`` to their number, instead of ending the
-    process. Further ones change nothing: schedulers send several, and the state is to be saved.
-    SIGQUIT and SIGKILL end the process as ever; it resumes from its last checkpoint then."""
+    """While open, SIGTERM and SIGINT set ``received`` to their number instead of ending the
+    process. Further ones are ignored: schedulers send several, and the state is to be saved.
+    SIGQUIT and SIGKILL end the process as usual; the run then resumes from its last checkpoint."""
 
     def __init__(self):
         self.received = 0

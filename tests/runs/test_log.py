@@ -1,11 +1,67 @@
-"""What a run reports on the terminal."""
+"""What a run reports: rows of metrics, and lines on the terminal."""
 
+import json
 import re
 from types import SimpleNamespace
 
 import pytest
 
-from flowgmm_jax.runs.log import Progress, print_result
+from flowgmm_jax.runs.log import MetricsWriter, Progress, print_result
+
+
+def rows(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_rows_past_the_checkpoint_and_a_torn_row_are_dropped(tmp_path):
+    writer = MetricsWriter(tmp_path, 0, started=0.0)
+    for step in (1, 2, 3):
+        writer.write(step, {"loss": float(step)})
+    writer.close()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "lo')
+    MetricsWriter(tmp_path, 2, started=0.0).close()
+    assert [row["step"] for row in rows(tmp_path)] == [1, 2]
+
+
+def test_rows_of_a_run_whose_checkpoints_are_gone_are_kept_aside(tmp_path):
+    writer = MetricsWriter(tmp_path, 0, started=0.0)
+    writer.write(1, {"loss": 1.0})
+    writer.close()
+    MetricsWriter(tmp_path, 0, started=0.0).close()
+    assert rows(tmp_path) == []
+    assert (tmp_path / "metrics.jsonl.old").exists()
+
+
+def test_a_row_that_cannot_be_appended_is_one_line(tmp_path):
+    writer = MetricsWriter(tmp_path, 0, started=0.0)
+    (tmp_path / "metrics.jsonl").unlink()
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OSError) as caught:
+        writer.write(1, {"loss": 1.0})
+    assert str(caught.value) == f"cannot write {tmp_path}/metrics.jsonl: No space left on device"
+    writer.close()
+
+
+def test_a_row_that_is_damaged_does_not_take_those_after_it(tmp_path):
+    writer = MetricsWriter(tmp_path, 0, started=0.0)
+    for step in (1, 2, 3):
+        writer.write(step, {"loss": float(step)})
+    writer.close()
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'{"step": 2', b'\xff"step": 2') + b"\0" * 50)
+    MetricsWriter(tmp_path, 3, started=0.0).close()
+    assert [row["step"] for row in rows(tmp_path)] == [1, 3]
+
+
+def test_rows_are_kept_aside_however_often_a_run_begins_anew(tmp_path):
+    for loss in (1.0, 2.0):
+        writer = MetricsWriter(tmp_path, 0, started=0.0)
+        writer.write(1, {"loss": loss})
+        writer.close()
+    MetricsWriter(tmp_path, 0, started=0.0).close()
+    lines = (tmp_path / "metrics.jsonl.old").read_text().splitlines()
+    assert [json.loads(line)["loss"] for line in lines] == [1.0, 2.0]
 
 
 def result(bits_per_dim):

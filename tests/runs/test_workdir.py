@@ -13,9 +13,8 @@ import tiny
 
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.files import read_json, write_json
-from flowgmm_jax.runs.log import MetricsWriter
 from flowgmm_jax.runs.workdir import check_agrees, claim, lock
-from flowgmm_jax.training.trainer import train_and_evaluate
+from flowgmm_jax.training import trainer
 
 ROOT = Path(__file__).parents[2]
 DATA = {"shape": [2], "num_classes": 2, "fingerprint": "1f"}
@@ -23,6 +22,14 @@ DATA = {"shape": [2], "num_classes": 2, "fingerprint": "1f"}
 
 def config(**fields):
     return {"seed": 0, "train": {"steps": 5, "eval_every": 1}} | fields
+
+
+def contents(workdir):
+    return {
+        path: path.read_bytes()
+        for path in workdir.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
 
 
 def trained(workdir):
@@ -111,7 +118,16 @@ def test_processes_that_differ_are_named_by_the_field(ours, message):
         check_agrees(*ours, (config(), DATA))
 
 
-def test_other_data_behind_the_same_path_are_refused(tmp_path):
+class Begun(Exception):
+    """Training is about to begin."""
+
+
+def begin(*arguments):
+    raise Begun
+
+
+def test_other_data_behind_the_same_path_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "run_loop", begin)
     rng = np.random.default_rng(0)
     y = np.arange(40) % 2
     data = tmp_path / "own.npz"
@@ -119,41 +135,19 @@ def test_other_data_behind_the_same_path_are_refused(tmp_path):
     own.data.update(name="npz", data_dir=str(data), num_labels=4)
     own.train.update(steps=4, batch_labeled=2, batch_unlabeled=2)
     np.savez(data, x_train=rng.normal(size=(40, 2)).astype(np.float32), y_train=y)
-    train_and_evaluate(own, tmp_path / "run")
-    before = (tmp_path / "run" / "result.json").read_bytes()
+    with pytest.raises(Begun):
+        trainer.train_and_evaluate(own, tmp_path / "run")
+    write_json(tmp_path / "run" / "result.json", {"accuracy": 50.0})
+    before = contents(tmp_path / "run")
     np.savez(data, x_train=rng.normal(size=(40, 2)).astype(np.float32), y_train=y)
     with pytest.raises(InputError, match=r"data.fingerprint"):
-        train_and_evaluate(own, tmp_path / "run")
-    assert (tmp_path / "run" / "result.json").read_bytes() == before
+        trainer.train_and_evaluate(own, tmp_path / "run")
+    assert contents(tmp_path / "run") == before
 
 
 def test_numbers_that_are_not_finite_are_null_in_json(tmp_path):
     write_json(tmp_path / "a.json", {"a": float("nan"), "b": float("inf"), "c": 1.0})
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": None, "b": None, "c": 1.0}
-
-
-def rows(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
-def test_rows_past_the_checkpoint_and_a_torn_row_are_dropped(tmp_path):
-    writer = MetricsWriter(tmp_path, 0, started=0.0)
-    for step in (1, 2, 3):
-        writer.write(step, {"loss": float(step)})
-    writer.close()
-    with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 4, "lo')
-    MetricsWriter(tmp_path, 2, started=0.0).close()
-    assert [row["step"] for row in rows(tmp_path)] == [1, 2]
-
-
-def test_rows_of_a_run_whose_checkpoints_are_gone_are_kept_aside(tmp_path):
-    writer = MetricsWriter(tmp_path, 0, started=0.0)
-    writer.write(1, {"loss": 1.0})
-    writer.close()
-    MetricsWriter(tmp_path, 0, started=0.0).close()
-    assert rows(tmp_path) == []
-    assert (tmp_path / "metrics.jsonl.old").exists()
 
 
 @pytest.mark.parametrize(
@@ -241,18 +235,8 @@ def test_the_second_run_changes_nothing(tmp_path):
     with lock(tmp_path):
         before = {path: path.read_bytes() for path in tmp_path.iterdir()}
         with pytest.raises(InputError, match="in use by another run"):
-            train_and_evaluate(tiny.get_config(), tmp_path)
+            trainer.train_and_evaluate(tiny.get_config(), tmp_path)
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-def test_a_row_that_cannot_be_appended_is_one_line(tmp_path):
-    writer = MetricsWriter(tmp_path, 0, started=0.0)
-    (tmp_path / "metrics.jsonl").unlink()
-    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
-    with pytest.raises(OSError) as caught:
-        writer.write(1, {"loss": 1.0})
-    assert str(caught.value) == f"cannot write {tmp_path}/metrics.jsonl: No space left on device"
-    writer.close()
 
 
 def test_a_file_that_cannot_be_written_is_as_it_was(tmp_path):
@@ -270,27 +254,6 @@ def test_a_workdir_that_cannot_be_written_is_one_line():
         pass
     assert "\n" not in str(caught.value)
     assert "/proc/self/fdinfo/run" in str(caught.value)
-
-
-def test_a_row_that_is_damaged_does_not_take_those_after_it(tmp_path):
-    writer = MetricsWriter(tmp_path, 0, started=0.0)
-    for step in (1, 2, 3):
-        writer.write(step, {"loss": float(step)})
-    writer.close()
-    path = tmp_path / "metrics.jsonl"
-    path.write_bytes(path.read_bytes().replace(b'{"step": 2', b'\xff"step": 2') + b"\0" * 50)
-    MetricsWriter(tmp_path, 3, started=0.0).close()
-    assert [row["step"] for row in rows(tmp_path)] == [1, 3]
-
-
-def test_rows_are_kept_aside_however_often_a_run_begins_anew(tmp_path):
-    for loss in (1.0, 2.0):
-        writer = MetricsWriter(tmp_path, 0, started=0.0)
-        writer.write(1, {"loss": loss})
-        writer.close()
-    MetricsWriter(tmp_path, 0, started=0.0).close()
-    lines = (tmp_path / "metrics.jsonl.old").read_text().splitlines()
-    assert [json.loads(line)["loss"] for line in lines] == [1.0, 2.0]
 
 
 def test_an_infinite_field_comes_back_as_it_is(tmp_path):
