@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from flowgmm_jax import flows
+
 ROOT = Path(__file__).parents[1]
 WRITTEN = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 PAGES = [*WRITTEN, *sorted(ROOT.glob("results/*.md"))]
@@ -92,16 +94,28 @@ def test_the_python_of_a_page_runs(page, tmp_path):
     assert finished.returncode == 0, finished.stderr
 
 
-def test_the_site_builds(tmp_path):
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder of the built site."""
     for package in ("mkdocs", "material", "mkdocstrings"):
         pytest.importorskip(package)
+    folder = tmp_path_factory.mktemp("site")
     finished = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert finished.returncode == 0, finished.stderr
-    pages = "".join(page.read_text() for page in tmp_path.rglob("*.html"))
+    return folder
+
+
+def test_the_site_loads_nothing_from_other_servers(site):
+    pages = "".join(page.read_text() for page in site.rglob("*.html"))
     assert re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(?:https?:)?//[^"]+"', pages) == []
+
+
+def test_every_public_name_of_flows_is_on_its_page(site):
+    words = set(re.findall(r"\w+", (site / "api/flows.html").read_text()))
+    assert [name for name in flows.__all__ if name not in words] == []
