@@ -37,7 +37,7 @@ from flowgmm_jax.flows.ops import actnorm, squeeze
 GROUPS = 8  # of channels; the first has code and s
 
 
-def _divide(code: int) -> Bijector:
+def divide(code: int) -> Bijector:
     """(B, H, W, C) -> a tuple of code (B, code), s (B, H W C / 8 - code), r (B, H, W, 7 C / 8).
 
     Raises:
@@ -145,7 +145,7 @@ def code_glow(
         squeeze(),
         squeeze(),
         actnorm(),
-        _divide(code),
+        divide(code),
         entry(1, lambda parts: parts[2], partial(affine_given, partial(_LastEntries, net=net))),
         entry(0, lambda parts: with_holes(parts[2]), partial(affine_given, code_net)),
         entry(2, lambda parts: everywhere(parts[0], parts[2]), glow_given),

@@ -180,7 +180,7 @@ BIJECTORS: dict[str, Entry] = {
 }
 # Public names that construct no bijector.
 NOT_BIJECTORS = {
-    *("Bijector", "layers"),
+    "Bijector",
     *("MLP", "CodeNet", "ConvNet", "ResNet"),
     *("checkerboard", "channel", "channel_given", "half"),
 }
