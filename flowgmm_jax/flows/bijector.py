@@ -187,35 +187,37 @@ def factor_out(rest: Bijector) -> Bijector:
     return Bijector(lambda key, x: rest.init(key, split(x)[0]), forward, inverse, "factor_out")
 
 
-def entry(i: int, seen: Callable[[tuple], Any], given: Callable[[Any], Bijector]) -> Bijector:
-    """Of an event that is a tuple, entry i goes through a map that the others choose:
+def conditional(
+    i: int, context: Callable[[tuple], Any], given: Callable[[Any], Bijector]
+) -> Bijector:
+    """One entry of a tuple goes through a map that depends on the other entries:
 
-        z_i = g(x_i),    g = given(seen(x)),    z_j = x_j for j != i,
+        z_i = g(x_i),    g = given(context(x)),    z_j = x_j for j != i,
 
         log |det dz/dx| = log |det dg/dx_i|.
 
-    A chain of these is an autoregressive map over the entries. A compiled program of what does not
-    depend on an entry leaves out what maps that entry.
+    A chain of these is an autoregressive map over the entries. If a result does not depend on an
+    entry, its compiled program does not contain the map of that entry.
 
     Args:
-      i: the number of the entry.
-      seen: ``(x) -> context``, a function of the other entries (and of the shape of entry i).
-      given: ``(context) -> Bijector``, g, whose parameters do not depend on the context. It closes
-        over the context: no ``repeat`` in it can be ``reversible``.
+      i: index of the entry.
+      context: a function of the other entries, and of the shape of entry i.
+      given: ``(context) -> Bijector``, g; its parameters do not depend on the context. It closes
+        over the context, so no ``repeat`` in it can be ``reversible``.
     """
 
     def init(key, x):
-        return given(seen(x)).init(key, x[i])
+        return given(context(x)).init(key, x[i])
 
     def forward(params, x):
-        z_i, log_det = apply(given(seen(x)), params, x[i])
+        z_i, log_det = apply(given(context(x)), params, x[i])
         return (*x[:i], z_i, *x[i + 1 :]), log_det
 
     def inverse(params, z):
-        x_i, log_det = given(seen(z)).inverse(params, z[i])
+        x_i, log_det = given(context(z)).inverse(params, z[i])
         return (*z[:i], x_i, *z[i + 1 :]), log_det
 
-    return Bijector(init, forward, inverse, "entry")
+    return Bijector(init, forward, inverse, "conditional")
 
 
 def multiscale(*stages: Bijector) -> Bijector:

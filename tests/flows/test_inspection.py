@@ -76,7 +76,7 @@ def test_a_flow_with_a_code_is_examined_layer_by_layer():
     names = [layer.name for layer in layers]
     before = ["logit", "squeeze", "squeeze", "actnorm", "divide"]
     step = ["actnorm", "invertible_1x1", "affine_coupling"]
-    assert names == [*before, "affine_given", "affine_given", *step, *step]
+    assert names == [*before, "conditional_affine", "conditional_affine", *step, *step]
     assert max(layer.inverse_error.max() for layer in layers) < 1e-3
     _, log_det = flow.forward(params, x)
     np.testing.assert_allclose(sum(layer.log_det for layer in layers), log_det, rtol=1e-4)
