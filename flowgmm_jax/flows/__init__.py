@@ -3,9 +3,8 @@
 from flowgmm_jax.flows.bijector import (
     Bijector,
     chain,
-    entry,
+    conditional,
     factor_out,
-    layers,
     multiscale,
     repeat,
     stateless,
@@ -13,10 +12,10 @@ from flowgmm_jax.flows.bijector import (
 from flowgmm_jax.flows.code_glow import code_glow
 from flowgmm_jax.flows.coupling import (
     affine_coupling,
-    affine_given,
     channel,
-    channel_given,
+    channel_with_context,
     checkerboard,
+    conditional_affine,
     half,
 )
 from flowgmm_jax.flows.gaussianize import gaussianize
@@ -33,13 +32,13 @@ __all__ = [
     "ResNet",
     "actnorm",
     "affine_coupling",
-    "affine_given",
     "chain",
     "channel",
-    "channel_given",
+    "channel_with_context",
     "checkerboard",
     "code_glow",
-    "entry",
+    "conditional",
+    "conditional_affine",
     "factor_out",
     "gaussianize",
     "glow",
@@ -47,7 +46,6 @@ __all__ = [
     "half",
     "image_realnvp",
     "invertible_1x1",
-    "layers",
     "logit",
     "multiscale",
     "repeat",

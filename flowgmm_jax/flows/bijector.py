@@ -10,13 +10,14 @@ transformed event together with its log-determinant, ``log_det: (B,)`` in nats, 
 """
 
 from collections.abc import Callable
-from functools import cache, reduce
+from functools import reduce
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flowgmm_jax.flows.observer import apply, observed, scan
 from flowgmm_jax.flows.reversible import from_output
 
 Event = Any
@@ -31,28 +32,13 @@ class Bijector(NamedTuple):
         initialisation from data (actnorm) needs nothing special.
       forward: ``(params, x) -> (z, log_det)``, data to latents, log |det dz/dx|.
       inverse: ``(params, z) -> (x, log_det)``, latents to data, log |det dx/dz|.
-      name: of the map, for people.
-      parts: of a composite, ``(params) -> [(bijector, params), ...]``, the maps that it applies in
-        their order; None where it is not composed. See ``layers``.
+      name: of the kind of map, for reports.
     """
 
     init: Callable[[jax.Array, Event], Params]
     forward: Callable[[Params, Event], tuple[Event, jax.Array]]
     inverse: Callable[[Params, Event], tuple[Event, jax.Array]]
     name: str = ""
-    parts: Callable[[Params], list[tuple["Bijector", Params]]] | None = None
-
-
-def layers(bijector: Bijector, params: Params) -> list[tuple[Bijector, Params]]:
-    """A flow taken apart: maps with their parameters, whose chain is the bijector.
-
-    For looking inside of a trained flow. A step of ``repeat`` is one layer; the steps of one
-    ``repeat`` share their functions, so that what is compiled for one serves them all. Below a
-    ``factor_out``, events are pairs of what is latent already and what goes on.
-    """
-    if bijector.parts is None:
-        return [(bijector, params)]
-    return [layer for part in bijector.parts(params) for layer in layers(*part)]
 
 
 def zero_log_det(x: Event) -> jax.Array:
@@ -101,7 +87,7 @@ def chain(*bijectors: Bijector) -> Bijector:
     def forward(params, x):
         log_det = zero_log_det(x)
         for bijector, params_i in zip(bijectors, params, strict=True):
-            x, log_det_i = bijector.forward(params_i, x)
+            x, log_det_i = apply(bijector, params_i, x)
             log_det += log_det_i
         return x, log_det
 
@@ -112,10 +98,7 @@ def chain(*bijectors: Bijector) -> Bijector:
             log_det += log_det_i
         return z, log_det
 
-    def parts(params):
-        return list(zip(bijectors, params, strict=True))
-
-    return Bijector(init, forward, inverse, "chain", parts)
+    return Bijector(init, forward, inverse, "chain")
 
 
 def repeat(step: Callable[[jax.Array], Bijector], n: int, reversible: bool = False) -> Bijector:
@@ -146,43 +129,34 @@ def repeat(step: Callable[[jax.Array], Bijector], n: int, reversible: bool = Fal
 
         return jax.lax.scan(body, x, (np.arange(n), jax.random.split(key, n)))[1]
 
-    def scan(direction, params, x, reverse):
+    def step_forward(i, params_i, x):
+        return apply(step(i), params_i, x)
+
+    def step_inverse(i, params_i, z):
+        return step(i).inverse(params_i, z)
+
+    def steps(apply_step, params, x, reverse):
         def body(carry, index_and_params):
             (x, log_det), (i, params_i) = carry, index_and_params
-            x, log_det_i = getattr(step(i), direction)(params_i, x)
-            return (x, log_det + log_det_i), None
+            x, log_det_i = apply_step(i, params_i, x)
+            return x, log_det + log_det_i
 
-        xs = (np.arange(n), params)
-        return jax.lax.scan(body, (x, zero_log_det(x)), xs, reverse=reverse)[0]
+        return scan(body, (x, zero_log_det(x)), (np.arange(n), params), reverse)
 
-    indexed = Bijector(  # one step, whose number is among its parameters
-        init,
-        forward=lambda params, x: step(params[0]).forward(params[1], x),
-        inverse=lambda params, z: step(params[0]).inverse(params[1], z),
-        name="step",
-    )
+    def ordinary_forward(params, x):
+        return steps(step_forward, params, x, reverse=False)
 
-    def parts(params):
-        return [(indexed, (i, jax.tree.map(lambda leaf, i=i: leaf[i], params))) for i in range(n)]
+    reversible_forward = from_output(ordinary_forward, step_forward, step_inverse, n)
 
     def forward(params, x):
-        return scan("forward", params, x, reverse=False)
+        if reversible and not observed():
+            return reversible_forward(params, x)
+        return ordinary_forward(params, x)
 
-    if reversible:
-        forward = from_output(
-            forward,
-            lambda i, params_i, x: step(i).forward(params_i, x),
-            lambda i, params_i, z: step(i).inverse(params_i, z),
-            n,
-        )
+    def inverse(params, z):
+        return steps(step_inverse, params, z, reverse=True)
 
-    return Bijector(
-        init,
-        forward,
-        inverse=lambda params, z: scan("inverse", params, z, reverse=True),
-        name="repeat",
-        parts=parts,
-    )
+    return Bijector(init, forward, inverse, "repeat")
 
 
 def factor_out(rest: Bijector) -> Bijector:
@@ -202,7 +176,7 @@ def factor_out(rest: Bijector) -> Bijector:
 
     def forward(params, x):
         kept, z = split(x)
-        kept, log_det = rest.forward(params, kept)
+        kept, log_det = apply(rest, params, kept)
         return (z, kept), log_det
 
     def inverse(params, zs):
@@ -210,82 +184,40 @@ def factor_out(rest: Bijector) -> Bijector:
         kept, log_det = rest.inverse(params, kept)
         return jnp.concatenate([kept, z], axis=-1), log_det
 
-    halve = stateless(
-        lambda x: (split(x)[::-1], zero_log_det(x)),
-        lambda zs: (jnp.concatenate([zs[1], zs[0]], axis=-1), zero_log_det(zs)),
-        name="factor_out",
-    )
-
-    @cache
-    def on_kept(bijector):
-        def mapped(direction):
-            def apply(params, zs):
-                kept, log_det = direction(params, zs[1])
-                return (zs[0], kept), log_det
-
-            return apply
-
-        init, forward, inverse, name, _ = bijector
-        return Bijector(init, mapped(forward), mapped(inverse), name)
-
-    def parts(params):
-        below = [(on_kept(bijector), params_i) for bijector, params_i in layers(rest, params)]
-        return [(halve, ()), *below]
-
-    return Bijector(
-        lambda key, x: rest.init(key, split(x)[0]), forward, inverse, "factor_out", parts
-    )
+    return Bijector(lambda key, x: rest.init(key, split(x)[0]), forward, inverse, "factor_out")
 
 
-def entry(i: int, seen: Callable[[tuple], Any], given: Callable[[Any], Bijector]) -> Bijector:
-    """Of an event that is a tuple, entry i goes through a map that the others choose:
+def conditional(
+    i: int, context: Callable[[tuple], Any], given: Callable[[Any], Bijector]
+) -> Bijector:
+    """One entry of a tuple goes through a map that depends on the other entries:
 
-        z_i = g(x_i),    g = given(seen(x)),    z_j = x_j for j != i,
+        z_i = g(x_i),    g = given(context(x)),    z_j = x_j for j != i,
 
         log |det dz/dx| = log |det dg/dx_i|.
 
-    A chain of these is an autoregressive map over the entries. A compiled program of what does not
-    depend on an entry leaves out what maps that entry.
+    A chain of these is an autoregressive map over the entries. If a result does not depend on an
+    entry, its compiled program does not contain the map of that entry.
 
     Args:
-      i: the number of the entry.
-      seen: ``(x) -> context``, a function of the other entries (and of the shape of entry i).
-      given: ``(context) -> Bijector``, g, whose parameters and layers do not depend on the context,
-        which it looks at only when it is applied (``parts`` counts the layers of given(None)). It
-        closes over the context: no ``repeat`` in it can be ``reversible``.
+      i: index of the entry.
+      context: a function of the other entries, and of the shape of entry i.
+      given: ``(context) -> Bijector``, g; its parameters do not depend on the context. It closes
+        over the context, so no ``repeat`` in it can be ``reversible``.
     """
 
-    def replaced(x, z_i):
-        return (*x[:i], z_i, *x[i + 1 :])
-
-    def mapped(direction):
-        def apply(params, x):
-            z_i, log_det = getattr(given(seen(x)), direction)(params, x[i])
-            return replaced(x, z_i), log_det
-
-        return apply
-
-    def layer(j, name):
-        """Layer j of g; its parameters are those of all of them."""
-
-        def of_layer(direction):
-            def apply(params, x):
-                bijector, params_j = layers(given(seen(x)), params)[j]
-                z_i, log_det = getattr(bijector, direction)(params_j, x[i])
-                return replaced(x, z_i), log_det
-
-            return apply
-
-        return Bijector(init, of_layer("forward"), of_layer("inverse"), name)
-
     def init(key, x):
-        return given(seen(x)).init(key, x[i])
+        return given(context(x)).init(key, x[i])
 
-    def parts(params):
-        found = layers(given(None), params)
-        return [(layer(j, bijector.name), params) for j, (bijector, _) in enumerate(found)]
+    def forward(params, x):
+        z_i, log_det = apply(given(context(x)), params, x[i])
+        return (*x[:i], z_i, *x[i + 1 :]), log_det
 
-    return Bijector(init, mapped("forward"), mapped("inverse"), "entry", parts)
+    def inverse(params, z):
+        x_i, log_det = given(context(z)).inverse(params, z[i])
+        return (*z[:i], x_i, *z[i + 1 :]), log_det
+
+    return Bijector(init, forward, inverse, "conditional")
 
 
 def multiscale(*stages: Bijector) -> Bijector:

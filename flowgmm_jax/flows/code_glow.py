@@ -28,8 +28,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from flowgmm_jax.flows.bijector import Bijector, chain, entry, repeat, stateless, zero_log_det
-from flowgmm_jax.flows.coupling import affine_given, channel_given
+from flowgmm_jax.flows.bijector import Bijector, chain, conditional, repeat, stateless, zero_log_det
+from flowgmm_jax.flows.coupling import channel_with_context, conditional_affine
 from flowgmm_jax.flows.glow import glow_step, pixels_to_reals
 from flowgmm_jax.flows.nets import CodeNet, ConvNet
 from flowgmm_jax.flows.ops import actnorm, squeeze
@@ -37,7 +37,7 @@ from flowgmm_jax.flows.ops import actnorm, squeeze
 GROUPS = 8  # of channels; the first has code and s
 
 
-def _divide(code: int) -> Bijector:
+def divide(code: int) -> Bijector:
     """(B, H, W, C) -> a tuple of code (B, code), s (B, H W C / 8 - code), r (B, H, W, 7 C / 8).
 
     Raises:
@@ -113,7 +113,7 @@ def code_glow(
       dtype: precision of the hidden layers of g. The other networks have float32: code and s would
         come back with their rounding of r, which is inexact by a last bit.
       pool: whether conditioners see a mean over the whole image.
-      reversible: not possible here, see ``entry``.
+      reversible: not possible here, see ``conditional``.
 
     Raises:
       ValueError: naming the argument, where ``reversible`` is true, ``code`` or ``code_width`` too
@@ -136,7 +136,7 @@ def code_glow(
 
     def glow_given(context):
         def step(i):
-            return glow_step(partial(net, dtype=dtype), i, channel_given(context))
+            return glow_step(partial(net, dtype=dtype), i, channel_with_context(context))
 
         return repeat(step, steps)
 
@@ -145,8 +145,10 @@ def code_glow(
         squeeze(),
         squeeze(),
         actnorm(),
-        _divide(code),
-        entry(1, lambda parts: parts[2], partial(affine_given, partial(_LastEntries, net=net))),
-        entry(0, lambda parts: with_holes(parts[2]), partial(affine_given, code_net)),
-        entry(2, lambda parts: everywhere(parts[0], parts[2]), glow_given),
+        divide(code),
+        conditional(
+            1, lambda parts: parts[2], partial(conditional_affine, partial(_LastEntries, net=net))
+        ),
+        conditional(0, lambda parts: with_holes(parts[2]), partial(conditional_affine, code_net)),
+        conditional(2, lambda parts: everywhere(parts[0], parts[2]), glow_given),
     )

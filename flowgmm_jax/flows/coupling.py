@@ -15,8 +15,8 @@ from flax import linen as nn
 
 from flowgmm_jax.flows.bijector import Bijector, sum_event
 
-# What a conditioner sees of larger numbers, which would overflow inside it and come out as NaN.
-# Any function of the kept part is a conditioner: the inverse and the log-determinant stay exact.
+# Inputs of a conditioner are clipped to this, since larger ones could overflow in it to NaN. Any
+# function of the kept part is a conditioner: the inverse and the log-determinant stay exact.
 LARGEST_INPUT = 1e6
 
 
@@ -86,8 +86,9 @@ half = _masked(_half_mask)
 channel = Partition(_split_channels, _merge_channels, only_changed=lambda a, parity: a)
 
 
-def channel_given(context: jax.Array) -> Partition:
-    """``channel``, with a context (B, H, W, C') or (B, C') that is kept, and seen, besides."""
+def channel_with_context(context: jax.Array) -> Partition:
+    """``channel`` whose kept part also has a context (B, H, W, C') or (B, C'), an extra input of
+    the conditioner."""
 
     def split(x, parity):
         kept, changed = channel.split(x, parity)
@@ -99,22 +100,22 @@ def channel_given(context: jax.Array) -> Partition:
     return channel._replace(split=split, merge=merge)
 
 
-def affine_given(
-    net: Callable[[int], nn.Module], seen: jax.Array, only: Callable = lambda a: a
+def conditional_affine(
+    net: Callable[[int], nn.Module], context: jax.Array, only_changed: Callable = lambda a: a
 ) -> Bijector:
-    """z = x exp(s) + t with (s, t) = net(seen): a coupling's map of the changed part x alone.
+    """z = x exp(s) + t with (s, t) = net(context), the map of a coupling's changed part x.
 
     Args:
-      net: as of ``affine_coupling``.
-      seen: what the network sees; for the inverse it must be what it was.
-      only: of log_scale and shift, see ``Partition.only_changed``.
+      net: as in ``affine_coupling``, with the context in place of the kept part.
+      context: input of the net, the same in forward and inverse.
+      only_changed: applied to log_scale and shift, see ``Partition``.
     """
 
     def scale_and_shift(params, x):
-        clipped = jnp.clip(seen, -LARGEST_INPUT, LARGEST_INPUT)
+        clipped = jnp.clip(context, -LARGEST_INPUT, LARGEST_INPUT)
         outputs = net(x.shape[-1]).apply({"params": params}, clipped)
         # A net may compute in bfloat16; the event and its log-determinant keep their precision.
-        return (only(a.astype(x.dtype)) for a in outputs)
+        return (only_changed(a.astype(x.dtype)) for a in outputs)
 
     def forward(params, x):
         log_scale, shift = scale_and_shift(params, x)
@@ -125,9 +126,9 @@ def affine_given(
         return (z - shift) * jnp.exp(-log_scale), -sum_event(log_scale)
 
     def init(key, x):
-        return net(x.shape[-1]).init(key, seen)["params"]
+        return net(x.shape[-1]).init(key, context)["params"]
 
-    return Bijector(init, forward, inverse, "affine_given")
+    return Bijector(init, forward, inverse, "conditional_affine")
 
 
 def affine_coupling(
@@ -139,12 +140,12 @@ def affine_coupling(
       net: ``(features) -> module``; the module maps the kept part to ``(log_scale, shift)``, each
         shaped like the changed part, which has ``features`` channels, with a bounded log_scale (see
         ``nets``).
-      partition: ``checkerboard``, ``channel``, ``channel_given(context)`` or ``half``.
+      partition: ``checkerboard``, ``channel``, ``channel_with_context(context)`` or ``half``.
       parity: 0 or 1, which part is kept; may be traced.
     """
 
     def given(kept):
-        return affine_given(net, kept, lambda a: partition.only_changed(a, parity))
+        return conditional_affine(net, kept, lambda a: partition.only_changed(a, parity))
 
     def init(key, x):
         kept, changed = partition.split(x, parity)

@@ -75,14 +75,16 @@ def divided(bijector):
 
 def given_step(dtype=None):
     def given(context):
-        return step(1, dtype, flows.channel_given(context))
+        return step(1, dtype, flows.channel_with_context(context))
 
-    return divided(flows.entry(1, lambda pair: pair[0], given))
+    return divided(flows.conditional(1, lambda pair: pair[0], given))
 
 
 def given_affine(dtype=None):
     net = partial(NETS["convnet"], dtype=dtype)
-    return divided(flows.entry(0, lambda pair: pair[1], partial(flows.affine_given, net)))
+    return divided(
+        flows.conditional(0, lambda pair: pair[1], partial(flows.conditional_affine, net))
+    )
 
 
 def two_scales(dtype=None):
@@ -127,8 +129,8 @@ BIJECTORS: dict[str, Entry] = {
         lambda dtype=None: flows.factor_out(step(0, dtype)), normal(2, 4, 4, 4)
     ),
     "glow_step": conditioned(partial(step, 0), IMAGE),
-    "entry": conditioned(given_step, normal(2, 4, 4, 5)),
-    "affine_given in an entry": conditioned(given_affine, normal(2, 4, 4, 5)),
+    "conditional": conditioned(given_step, normal(2, 4, 4, 5)),
+    "conditional_affine in a conditional": conditioned(given_affine, normal(2, 4, 4, 5)),
     "multiscale": conditioned(two_scales, normal(4, 4, 4, 4)),
     "image_realnvp": conditioned(
         lambda dtype=None: flows.image_realnvp(16, (4,), 1, dtype=dtype), pixels(2, 4, 4, 1)
@@ -180,7 +182,7 @@ BIJECTORS: dict[str, Entry] = {
 }
 # Public names that construct no bijector.
 NOT_BIJECTORS = {
-    *("Bijector", "layers"),
+    "Bijector",
     *("MLP", "CodeNet", "ConvNet", "ResNet"),
-    *("checkerboard", "channel", "channel_given", "half"),
+    *("checkerboard", "channel", "channel_with_context", "half"),
 }

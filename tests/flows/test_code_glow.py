@@ -8,6 +8,7 @@ from helpers import compiled, initialised, perturbed
 from registry import normal, pixels
 
 from flowgmm_jax import flows
+from flowgmm_jax.flows.code_glow import divide
 
 CODE = 3
 
@@ -22,17 +23,19 @@ def coded():
     return code_glow(), initialised(code_glow(), x), x
 
 
-def parts_of(flow, params, x):
-    """Images x, squeezed and divided into code, s and r."""
-    for bijector, params_i in flow.parts(params)[:5]:
-        x, _ = bijector.forward(params_i, x)
-    return x
+# What comes before the networks: images to the tuple (code, s, r).
+DIVIDE = flows.chain(
+    flows.logit(0.05, 16), flows.squeeze(), flows.squeeze(), flows.actnorm(), divide(CODE)
+)
 
 
-def latents_of(flow, params, parts):
-    for bijector, params_i in flow.parts(params)[5:]:
-        parts, _ = bijector.forward(params_i, parts)
-    return parts
+def divided(params, x):
+    return DIVIDE.forward(params[:5], x)[0]
+
+
+def latents_of(flow, params, event):
+    """Latents of the images that are divided into ``event``."""
+    return flow.forward(params, DIVIDE.inverse(params[:5], event)[0])[0]
 
 
 def test_the_latents_of_the_code_come_first(coded):
@@ -42,10 +45,10 @@ def test_the_latents_of_the_code_come_first(coded):
 
 
 def test_the_code_is_of_the_first_rows(coded):
-    flow, params, x = coded
+    _, params, x = coded
     moved = x.copy()
     moved[:, 4:] = x[:, 4:][:, ::-1]
-    codes = [parts_of(flow, params, images)[0] for images in (x, moved)]
+    codes = [divided(params, images)[0] for images in (x, moved)]
     np.testing.assert_array_equal(*codes)
 
 
@@ -54,9 +57,9 @@ def test_the_code_is_of_the_first_rows(coded):
 )
 def test_parts_see_those_that_they_should(coded, part, moved):
     flow, params, x = coded
-    parts = parts_of(flow, params, x)
-    others = [a + 0.5 if i == part else a for i, a in enumerate(parts)]
-    before, after = (latents_of(flow, params, tuple(event)) for event in (parts, others))
+    event = divided(params, x)
+    other = tuple(a + 0.5 if i == part else a for i, a in enumerate(event))
+    before, after = (latents_of(flow, params, event) for event in (event, other))
     assert {i for i in range(3) if np.abs(after[i] - before[i]).max() > 1e-3} == moved
     assert {i for i in range(3) if np.abs(after[i] - before[i]).max() > 0} == moved
 
