@@ -6,9 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from flowgmm_jax.data import builtin, checksums, digits, files, order, tfds
-from flowgmm_jax.data.base import Dataset, Info
-from flowgmm_jax.data.blocks import blocks
+from flowgmm_jax.data import builtin, checksums, files, order, tfds
+from flowgmm_jax.data.base import Dataset, Info, blocks
 from flowgmm_jax.errors import InputError
 
 
@@ -37,7 +36,7 @@ _TFDS = Source(
 )
 SOURCES = {
     **dict.fromkeys(builtin.SETS, _TOY),
-    "digits": Source(info=lambda data: digits.INFO, load=lambda data: digits.load()),
+    "digits": Source(info=lambda data: builtin.DIGITS, load=lambda data: builtin.load_digits()),
     **dict.fromkeys(tfds.INFO, _TFDS),
     "npz": Source(
         info=lambda data: files.npz_info(data.data_dir),

@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 
 from flowgmm_jax import devices
 from flowgmm_jax.data import augment, datasets, stream
+from flowgmm_jax.data.base import blocks
 from flowgmm_jax.data.batches import Batch, Pool, draw_batch
-from flowgmm_jax.data.blocks import blocks
 from flowgmm_jax.data.splits import Split
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.training.step import run_keys
