@@ -2,9 +2,9 @@
 
     python benchmarks/devices.py [--steps=300] [--every=50]
 
-Once with ``config.train.parts = 0``, one part of the batch a device, and once with a fixed number
-of parts. Devices are virtual ones of the CPU. The difference of two runs is, over the leaves of
-their parameters, the largest norm of a leaf's difference relative to its norm, 0 where every bit
+Once with ``config.train.microbatches = 0``, one microbatch per device, and once with a fixed
+number of them. Devices are virtual ones of the CPU. The difference of two runs is, over the leaves
+of their parameters, the largest norm of a leaf's difference relative to its norm, 0 where every bit
 agrees; printed at every checkpoint, against the run on one device. About 12 minutes on 2 cores.
 """
 
@@ -33,11 +33,11 @@ from flowgmm_jax.training import restore
 ROOT = Path(__file__).parents[1]
 STEPS = flags.DEFINE_integer("steps", 300, "Steps of each run.")
 EVERY = flags.DEFINE_integer("every", 50, "Steps between two comparisons.")
-PARTS = 8
+MICROBATCHES = 8
 # Devices of each process; "then" goes on from the middle of the run on one device.
 RUNS = {
     0: {"1 device": [1], "2 devices": [2], "8 devices": [8], "2 processes of 1": [1, 1]},
-    PARTS: {
+    MICROBATCHES: {
         "1 device": [1],
         "2 devices": [2],
         "4 devices": [4],
@@ -49,7 +49,7 @@ RUNS = {
 }
 
 
-def start(workdir: Path, parts: int, devices: list[int]) -> list[subprocess.Popen]:
+def start(workdir: Path, microbatches: int, devices: list[int]) -> list[subprocess.Popen]:
     """The processes of a run, each with so many virtual devices."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -64,7 +64,7 @@ def start(workdir: Path, parts: int, devices: list[int]) -> list[subprocess.Pope
             f"--config.train.checkpoint_every={EVERY.value}",
             f"--config.train.log_every={EVERY.value}",
             "--config.train.eval_every=0",
-            f"--config.train.parts={parts}",
+            f"--config.train.microbatches={microbatches}",
         ]
         if len(devices) > 1:
             command += [f"--coordinator=127.0.0.1:{port}", f"--num_processes={len(devices)}"]
@@ -113,20 +113,23 @@ def accuracy(workdir: Path) -> float:
     return json.loads((workdir / "result.json").read_text())["accuracy"]
 
 
-def compare(root: Path, parts: int) -> Table:
-    """All runs of a batch in so many parts against the first."""
+def compare(root: Path, microbatches: int) -> Table:
+    """All runs of a batch in that many microbatches against the first."""
     steps = list(range(EVERY.value, STEPS.value + 1, EVERY.value))
     table = Table(
-        f"train.parts = {parts}", *(f"step {step}" for step in steps), "accuracy (%)", "seconds"
+        f"train.microbatches = {microbatches}",
+        *(f"step {step}" for step in steps),
+        "accuracy (%)",
+        "seconds",
     )
     one = {}
-    for name, devices in tqdm(RUNS[parts].items(), unit="run"):
+    for name, devices in tqdm(RUNS[microbatches].items(), unit="run"):
         workdir = root / name
         if "then" in name:
             middle = steps[(len(steps) - 1) // 2]
             shutil.copytree(root / f"1 device at {middle}", workdir)
         begun = time.monotonic()
-        states = finish(workdir, start(workdir, parts, devices))
+        states = finish(workdir, start(workdir, microbatches, devices))
         one = one or states
         table.add_row(
             name,
@@ -140,7 +143,7 @@ def compare(root: Path, parts: int) -> Table:
 def kill(root: Path, victim: int) -> Table:
     """Kills one of two processes after the second checkpoint, and starts them again."""
     workdir = root / f"process {victim} killed"
-    processes = start(workdir, PARTS, [1, 1])
+    processes = start(workdir, MICROBATCHES, [1, 1])
     while not (workdir / "checkpoints" / str(2 * EVERY.value)).exists():
         time.sleep(0.1)
     processes[victim].send_signal(signal.SIGKILL)
@@ -148,8 +151,8 @@ def kill(root: Path, victim: int) -> Table:
     _, stderr = processes[1 - victim].communicate()
     seconds = time.monotonic() - killed
     processes[victim].communicate()
-    states = finish(workdir, start(workdir, PARTS, [1, 1]))
-    undisturbed = restore.load_state(root / str(PARTS) / "2 processes of 1")[1].params
+    states = finish(workdir, start(workdir, MICROBATCHES, [1, 1]))
+    undisturbed = restore.load_state(root / str(MICROBATCHES) / "2 processes of 1")[1].params
     undisturbed = [np.asarray(a, np.float64) for a in jax.tree.leaves(undisturbed)]
     table = Table(f"process {victim} of 2 killed", "")
     table.add_row("the other said", stderr.strip().splitlines()[-1])
@@ -168,8 +171,8 @@ def main(argv) -> None:
     logging.set_verbosity(logging.WARNING)  # orbax tells every restore at length
     console = Console(width=130)
     with tempfile.TemporaryDirectory() as root:
-        for parts in RUNS:
-            console.print(compare(Path(root) / str(parts), parts))
+        for microbatches in RUNS:
+            console.print(compare(Path(root) / str(microbatches), microbatches))
         for victim in (1, 0):
             console.print(kill(Path(root), victim))
 

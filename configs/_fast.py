@@ -22,7 +22,7 @@ def get_config(num_labels: int) -> ConfigDict:
     config.prior.radius = 0.2
     config.loss.marginal_weight = 5e-5
     config.augment.affine = (20.0, 0.2, 0.2)
-    config.augment.bend = 0.7
+    config.augment.elastic = 0.7
     return config
 
 

@@ -47,12 +47,12 @@ def get_config() -> ConfigDict:
     config.loss.ramp_steps = 0
     config.loss.confidence = 0.0
 
-    # Crop and flip of both views; affine, bend and cutout of the student's alone.
+    # Crop and flip of both views; affine, elastic and cutout of the student's only.
     config.augment = ConfigDict()
     config.augment.crop = 0  # pixels of padding for random crops
     config.augment.flip = False
     config.augment.affine = ()  # largest (angle in degrees, relative zoom, shear)
-    config.augment.bend = 0.0  # pixels, deviation of a deformation at the points of its grid
+    config.augment.elastic = 0.0  # pixels, deviation of a deformation at the points of its grid
     config.augment.cutout = 0  # side of a square of zeros
     config.augment.jitter = (0.0, 0.0)  # noise on vectors: deviations of student, teacher
 
@@ -68,12 +68,12 @@ def get_config() -> ConfigDict:
     config.train.steps = 1000
     config.train.batch_labeled = 32  # over all devices
     config.train.batch_unlabeled = 32
-    config.train.parts = 0  # of a batch, a power of two: docs/clusters.md; 0: one a device
+    config.train.microbatches = 0  # in a batch, a power of two: docs/clusters.md; 0: one per device
     config.train.steps_per_call = 10  # steps between two looks at the clock and at signals
     config.train.log_every = 100
     config.train.eval_every = 0  # 0: at the end only
     config.train.checkpoint_every = 1000
-    config.train.max_skipped = 100  # steps in a row that were not finite, before training stops
+    config.train.max_nonfinite_steps = 100  # in a row, before training stops
 
     config.poster = ConfigDict()  # what the poster reports, for the table at the end
     config.poster.row = ""

@@ -26,6 +26,6 @@ def get_config():
     config.optimizer.learning_rate = 2e-3
     config.train.steps = 1500
     config.train.batch_unlabeled = 96
-    config.train.parts = 8  # the same run on 1, 2, 4 and 8 devices: docs/clusters.md
+    config.train.microbatches = 8  # the same run on 1, 2, 4 and 8 devices: docs/clusters.md
     config.train.eval_every = 500
     return config

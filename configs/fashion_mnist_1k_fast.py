@@ -18,7 +18,7 @@ def get_config():
     config.loss.consistency_weight = 0.0
     config.augment.flip = True
     config.augment.affine = ()
-    config.augment.bend = 0.0
+    config.augment.elastic = 0.0
     config.flow.edges = ()
     config.flow.spreads = (1.0,)
     config.train.steps = 3000

@@ -22,7 +22,7 @@ def get_config():
     config.loss.marginal_weight = 0.002
     config.augment.crop = 0
     config.augment.affine = ()
-    config.augment.bend = 0.0
+    config.augment.elastic = 0.0
     config.train.steps = 17_000
     config.train.batch_labeled = 64
     config.train.batch_unlabeled = 0

@@ -20,19 +20,19 @@ FREE_FIELDS = {
     "train.eval_every",
     "train.checkpoint_every",
     "train.steps_per_call",
-    "train.max_skipped",
+    "train.max_nonfinite_steps",
 }
 # Fields in which the processes of one job may differ.
 LOCAL_FIELDS = ("data.data_dir", "data.split_file")
 # What runs did before there was a field for it, or do since there is none.
 BEFORE = {
     "flow.reversible": False,
-    "train.parts": 0,
+    "train.microbatches": 0,
     "prior.dimensions": 0,
     "loss.marginal_view": "student",
     "loss.centred": False,
     "loss.marginal_ramp": [],
-    "augment.bend": 0.0,
+    "augment.elastic": 0.0,
     "augment.cutout": 0,
 }
 _ABSENT = object()

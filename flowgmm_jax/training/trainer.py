@@ -116,7 +116,7 @@ def map_steps(prepared: Prepared, source: inputs.Source) -> Callable:
         source.draw,
         config.optimizer.ema_decay,
         most_skipped(config.train),
-        config.train.parts,
+        config.train.microbatches,
     )
     return devices.map_train_steps(train_steps)
 
@@ -161,7 +161,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
     Raises:
       InputError: for a bad config or bad data, when the workdir holds a run of another config or
         another process trains there, and when none of its checkpoints is sound.
-      FloatingPointError: after ``config.train.max_skipped`` steps in a row that were not finite.
+      FloatingPointError: after ``config.train.max_nonfinite_steps`` steps in a row that were not
+        finite.
       OSError: when the workdir cannot be written; what it holds stays sound.
       Stopped: after SIGTERM or SIGINT, once the state is saved.
     """

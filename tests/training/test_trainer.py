@@ -342,9 +342,9 @@ def test_load_names_a_damaged_checkpoint_and_only_reads(copy, capsys):
         ("train", "log_every", 0, "config.train.log_every is 0, expected at least 1"),
         ("train", "eval_every", -1, "config.train.eval_every is -1"),
         ("train", "checkpoint_every", -1, "config.train.checkpoint_every is -1"),
-        ("train", "max_skipped", 0, "config.train.max_skipped is 0, expected at least 1"),
+        ("train", "max_nonfinite_steps", 0, "max_nonfinite_steps is 0, expected at least 1"),
         ("augment", "crop", 2, "config.augment.*images"),
-        ("augment", "bend", 1.0, "config.augment.*images"),
+        ("augment", "elastic", 1.0, "config.augment.*images"),
         ("augment", "cutout", -1, "config.augment.cutout is -1, expected at least 0"),
         ("prior", "dimensions", 1, "prior.trainable names means, expected neither .* is 1"),
         ("data", "num_labels", 5000, "config.data.num_labels|5000"),
@@ -369,7 +369,7 @@ def test_a_bad_config_is_refused_before_anything_is_written(
 def test_a_run_whose_steps_are_not_finite_ends_with_an_error(tmp_path):
     config = tiny.get_config()
     config.prior.radius = float("inf")
-    config.train.update({"steps": 10, "max_skipped": 7})
+    config.train.update({"steps": 10, "max_nonfinite_steps": 7})
     message = (
         r"stopped at step 7: the last 7 steps were not finite; in the first of them, step 1, "
         r"it was the loss_labeled and loss_marginal\. The parameters before it are saved"
@@ -382,7 +382,7 @@ def test_a_run_whose_steps_are_not_finite_ends_with_an_error(tmp_path):
     assert int(state.step) == 7
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params["flow"]))
     # All of its steps were skipped, so the run is no success, whatever more is allowed.
-    config.train.max_skipped = 100
+    config.train.max_nonfinite_steps = 100
     with pytest.raises(FloatingPointError, match="stopped at step 10: the last 10 steps"):
         train_and_evaluate(config, tmp_path / "run")
     assert not (tmp_path / "run" / "result.json").exists()

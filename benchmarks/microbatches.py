@@ -1,10 +1,10 @@
-"""What it costs one device to take its batch in parts: the steps of the digits and of two moons.
+"""What microbatches cost on one device: the steps of the digits and of two moons.
 
-    python benchmarks/parts.py
+    python benchmarks/microbatches.py
 
-For ``config.train.parts`` of 0 (the whole batch at once), 2, 4 and 8 the time of a step and the
-memory of the program beside its arguments. The four are run in turn, several times, and every time
-is divided by that of the whole batch in the same turn. About 5 minutes on 2 cores.
+For ``config.train.microbatches`` of 0 (the whole batch at once), 2, 4 and 8 the time of a step and
+the memory of the program beside its arguments. The four are run in turn, several times, and every
+time is divided by that of the whole batch in the same turn. About 5 minutes on 2 cores.
 """
 
 import os
@@ -23,15 +23,15 @@ from flowgmm_jax.training import inputs
 from flowgmm_jax.training.trainer import map_steps, prepare
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-PARTS = (0, 2, 4, 8)
+MICROBATCHES = (0, 2, 4, 8)
 STEPS = {"digits": 30, "moons": 300}  # of each in a turn
 TURNS = 15
 
 
-def start(name: str, parts: int):
-    """Of a run of so many parts: a function that takes steps, and the program's bytes."""
+def start(name: str, microbatches: int):
+    """Of a run with so many microbatches: a function that takes steps, and the program's bytes."""
     config = cli.load_config(str(CONFIGS / f"{name}.py"))
-    config.train.parts = parts
+    config.train.microbatches = microbatches
     prepared = prepare(config)
     source = inputs.source(prepared.dataset, prepared.split, config, 0, *prepared.views)
     train_steps = map_steps(prepared, source)
@@ -55,14 +55,16 @@ def seconds(advance) -> float:
 
 
 def compare(name: str) -> Table:
-    runs = [start(name, parts) for parts in PARTS]
+    runs = [start(name, microbatches) for microbatches in MICROBATCHES]
     times = np.array([[seconds(advance) for advance, _ in runs] for _ in range(TURNS)])
     ratios = times / times[:, :1]
-    table = Table(f"parts, {name}", "step (ms)", "ratio to the whole batch", "quartiles", "memory")
-    for i, (parts, (_, size)) in enumerate(zip(PARTS, runs, strict=True)):
+    table = Table(
+        f"microbatches, {name}", "step (ms)", "ratio to the whole batch", "quartiles", "memory"
+    )
+    for i, (microbatches, (_, size)) in enumerate(zip(MICROBATCHES, runs, strict=True)):
         low, middle, high = np.quantile(ratios[:, i], (0.25, 0.5, 0.75))
         table.add_row(
-            str(parts),
+            str(microbatches),
             f"{1e3 * np.median(times[:, i]) / STEPS[name]:.2f}",
             f"{middle:.2f}",
             f"{low:.2f} to {high:.2f}",
