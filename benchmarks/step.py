@@ -8,7 +8,7 @@ them. Prints the step's time, the FLOPs of its convolutions, the machine's matri
 the same run, and the step's time over the floor, FLOPs / rate; and, where torch is installed, the
 time of the same step in PyTorch (torch_step.py), in a process of its own between two rounds of
 ours, since its threads go on spinning after a step. Times are medians; of ours, over calls of two
-steps, as training calls several, in two parts (``train.parts``) a CPU device.
+steps, as training calls several, in two microbatches (``train.microbatches``) a CPU device.
 """
 
 import importlib.util
@@ -80,12 +80,12 @@ def make_steps(config) -> Callable[[], None]:
         jnp.arange(1000),
         jnp.arange(1000, EXAMPLES),
     )
-    # On a CPU the activations of smaller parts stay in its caches better.
-    parts = jax.device_count() * (2 if jax.default_backend() == "cpu" else 1)
+    # On a CPU the activations of smaller microbatches stay in its caches better.
+    microbatches = jax.device_count() * (2 if jax.default_backend() == "cpu" else 1)
     both = view([partial(random_crop, pad=config.augment.crop)], 256)
     draw = partial(
         draw_batch,
-        num_shards=parts,
+        num_shards=microbatches,
         batch_labeled=config.train.batch_labeled,
         batch_unlabeled=config.train.batch_unlabeled,
         student=both,
@@ -96,7 +96,12 @@ def make_steps(config) -> Callable[[], None]:
     )
     train_steps = devices.map_train_steps(
         make_train_steps(
-            model, tx, draw, config.optimizer.ema_decay, config.train.max_skipped, parts
+            model,
+            tx,
+            draw,
+            config.optimizer.ema_decay,
+            config.train.max_nonfinite_steps,
+            microbatches,
         )
     )
     state, pool = devices.replicate(state), devices.replicate(pool)

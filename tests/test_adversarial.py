@@ -121,7 +121,7 @@ def case(name):
         def draw(batch, key, step, shard):
             return batch
 
-        train_steps = make_train_steps(model, tx, draw, ema_decay=0.9, max_skipped=2)
+        train_steps = make_train_steps(model, tx, draw, ema_decay=0.9, max_nonfinite_steps=2)
         zero = jnp.zeros((), jnp.int32)
         state = TrainState(zero, params, params, tx.init(params), skipped=zero, cause=zero)
         on_one_device = jax.vmap(train_steps, in_axes=(0, 0, None, None), axis_name=AXIS)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 View = Callable[[jax.Array, jax.Array], jax.Array]
 
-BEND_POINTS = 7  # of the coarse grid of a deformation, along each side
+ELASTIC_POINTS = 7  # of the coarse grid of a deformation, along each side
 
 
 def dequantize(key: jax.Array, x: jax.Array) -> jax.Array:
@@ -35,7 +35,7 @@ def random_flip(key: jax.Array, image: jax.Array) -> jax.Array:
 
 
 def random_warp(
-    key: jax.Array, image: jax.Array, angle: float, scale: float, shear: float, bend: float = 0.0
+    key: jax.Array, image: jax.Array, angle: float, scale: float, shear: float, elastic: float = 0.0
 ) -> jax.Array:
     """A small rotation, zoom and shear about the centre and a smooth deformation, in one bilinear
     interpolation, rounded to grey levels.
@@ -46,7 +46,7 @@ def random_warp(
       angle: largest rotation, in degrees.
       scale: largest relative zoom, in or out.
       shear: largest horizontal shear, in pixels a pixel.
-      bend: standard deviation, in pixels, of normal displacements on a coarse grid, with cubic
+      elastic: standard deviation, in pixels, of normal displacements on a coarse grid, with cubic
         interpolation between (0.8 of it on average); smooth for images much larger than the grid
         (Simard et al. 2003, "Best practices for convolutional neural networks applied to visual
         document analysis", section 2).
@@ -61,10 +61,10 @@ def random_warp(
     grid = jnp.stack(jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij"))
     offsets = jnp.einsum("ij,jhw->ihw", matrix, grid - centre[:, None, None])
     coordinates = offsets + centre[:, None, None]
-    if bend:
-        # A key of its own, so that the other draws are those of a warp without a bend.
-        coarse = jax.random.normal(jax.random.fold_in(key, 1), (2, BEND_POINTS, BEND_POINTS))
-        coordinates += bend * jax.image.resize(coarse, grid.shape, "cubic")
+    if elastic:
+        # A key of its own, so that the other draws are those of a warp without a deformation.
+        coarse = jax.random.normal(jax.random.fold_in(key, 1), (2, ELASTIC_POINTS, ELASTIC_POINTS))
+        coordinates += elastic * jax.image.resize(coarse, grid.shape, "cubic")
     rows, columns = coordinates
 
     def warp(plane):

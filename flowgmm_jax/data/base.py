@@ -1,8 +1,11 @@
 """What every data set is: four arrays and a few facts about them."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+
+BLOCK_BYTES = 2**24
 
 
 class Info(NamedTuple):
@@ -36,3 +39,10 @@ class Dataset(NamedTuple):
     x_test: np.ndarray
     y_test: np.ndarray
     info: Info
+
+
+def blocks(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Consecutive parts of an array (N, ...), views of about 16 MB and at least one example, so
+    that one that is mapped from a file is never in memory as a whole."""
+    size = max(1, BLOCK_BYTES * len(x) // max(x.nbytes, 1))
+    return (x[start : start + size] for start in range(0, len(x), size))

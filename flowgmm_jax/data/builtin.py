@@ -1,4 +1,4 @@
-"""Four two-dimensional sets with a handful of labels: figures of what the method does."""
+"""What needs no download: four two-dimensional sets with a handful of labels, and 8x8 digits."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from flowgmm_jax.data.base import Dataset, Info
 from flowgmm_jax.errors import InputError
 
 NUM_POINTS = 1000
+DIGITS = Info(shape=(8, 8, 1), num_classes=10, levels=17)
 
 # Independent random streams of one seed.
 _TRAIN, _TEST, _LABELS = range(3)
@@ -85,11 +86,29 @@ def labeled_indices(name: str, seed: int) -> np.ndarray:
     return np.sort(np.concatenate(chosen))
 
 
+# scikit-learn takes over a second to import, hence only where it is used.
+
+
+def load_digits() -> Dataset:
+    """Loads scikit-learn's 1797 8x8 digits in a fixed class-stratified split.
+
+    Returns:
+        uint8 images of 0..16, (1437, 8, 8, 1) for training and (360, 8, 8, 1) for testing.
+    """
+    from sklearn import datasets
+    from sklearn.model_selection import train_test_split
+
+    digits = datasets.load_digits()
+    x = digits.images[..., None].astype(np.uint8)
+    y = digits.target.astype(np.int32)
+    x_train, x_test, y_train, y_test = train_test_split(
+        x, y, test_size=360, stratify=y, random_state=0
+    )
+    return Dataset(x_train, y_train, x_test, y_test, DIGITS)
+
+
 def _generate(name: str, seed: int, stream: int) -> tuple[np.ndarray, np.ndarray]:
     return SETS[name].generate(np.random.default_rng([seed, stream]), NUM_POINTS)
-
-
-# scikit-learn takes over a second to import, hence only where it is used.
 
 
 def _moons(generator: np.random.Generator, num_points: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,9 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from flowgmm_jax.data import builtin, checksums, digits, files, order, tfds
-from flowgmm_jax.data.base import Dataset, Info
-from flowgmm_jax.data.blocks import blocks
+from flowgmm_jax.data import builtin, files, published, tfds
+from flowgmm_jax.data.base import Dataset, Info, blocks
 from flowgmm_jax.errors import InputError
 
 
@@ -37,7 +36,7 @@ _TFDS = Source(
 )
 SOURCES = {
     **dict.fromkeys(builtin.SETS, _TOY),
-    "digits": Source(info=lambda data: digits.INFO, load=lambda data: digits.load()),
+    "digits": Source(info=lambda data: builtin.DIGITS, load=lambda data: builtin.load_digits()),
     **dict.fromkeys(tfds.INFO, _TFDS),
     "npz": Source(
         info=lambda data: files.npz_info(data.data_dir),
@@ -81,10 +80,10 @@ def load(data: ConfigDict) -> Dataset:
     """
     dataset = _source(data).load(data)
     check(dataset, _description(data))
-    checksums.verify(data.name, "train", dataset.x_train, dataset.y_train, data.data_dir)
-    checksums.verify(data.name, "test", dataset.x_test, dataset.y_test, data.data_dir)
-    if data.name in order.NAMES:
-        original = order.original_order(data.name, dataset.x_train)
+    published.verify(data.name, "train", dataset.x_train, dataset.y_train, data.data_dir)
+    published.verify(data.name, "test", dataset.x_test, dataset.y_test, data.data_dir)
+    if data.name in published.ORDERED:
+        original = published.original_order(data.name, dataset.x_train)
         if original is not None:
             dataset = dataset._replace(
                 x_train=dataset.x_train[original], y_train=dataset.y_train[original]
@@ -110,7 +109,7 @@ def load_test(data: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
         return dataset.x_test, dataset.y_test
     x, y = source.load_test(data)
     _check_examples(_description(data), "test", x, y, source.info(data), lowest_label=0)
-    checksums.verify(data.name, "test", x, y, data.data_dir)
+    published.verify(data.name, "test", x, y, data.data_dir)
     return x, y
 
 

@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
-from flowgmm_jax.data.blocks import BLOCK_BYTES
+from flowgmm_jax.data.base import BLOCK_BYTES
 
 # Smaller arrays are read: their file may then change, or shrink, while they are in use.
 MAPPED_BYTES = 2**30

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from flowgmm_jax.data import builtin, hashing, order
+from flowgmm_jax.data import builtin, hashing, published
 from flowgmm_jax.data.base import Dataset
 from flowgmm_jax.errors import InputError
 
@@ -130,8 +130,8 @@ def _read_split_file(dataset: Dataset, data: ConfigDict) -> tuple[np.ndarray, np
             f"{field} has {len(labeled)} labelled examples, but "
             f"config.data.num_labels={data.num_labels}"
         )
-    if data.name in order.NAMES:
-        original = order.original_order(data.name, dataset.x_train)
+    if data.name in published.ORDERED:
+        original = published.original_order(data.name, dataset.x_train)
         if original is None:
             raise InputError(
                 f"{field} counts in the original order of {data.name}, but these images are not "

@@ -13,7 +13,7 @@ RANGES = {
     "loss.ramp_steps": (0, None),
     "loss.confidence": (0.0, 1.0),
     "augment.crop": (0, None),
-    "augment.bend": (0.0, None),
+    "augment.elastic": (0.0, None),
     "augment.cutout": (0, None),
     "optimizer.learning_rate": (0.0, None),
     "optimizer.warmup_steps": (0, None),
@@ -23,17 +23,17 @@ RANGES = {
     "train.steps": (1, None),
     "train.batch_labeled": (1, None),
     "train.batch_unlabeled": (0, None),
-    "train.parts": (0, None),
+    "train.microbatches": (0, None),
     "train.steps_per_call": (1, None),
     "train.log_every": (1, None),
     "train.eval_every": (0, None),
     "train.checkpoint_every": (0, None),
-    "train.max_skipped": (1, None),
+    "train.max_nonfinite_steps": (1, None),
 }
 
 
 def check(config: ConfigDict) -> None:
-    """Checks the ranges of fields, and that parts and devices divide the batches.
+    """Checks the ranges of fields, and that microbatches and devices divide the batches.
 
     Raises:
       InputError: naming the field, what was found and what was expected.
@@ -66,19 +66,21 @@ def check(config: ConfigDict) -> None:
             f"config.augment.jitter is {tuple(config.augment.jitter)}, expected two numbers of "
             "at least 0: of the student's and the teacher's view"
         )
-    parts = config.train.parts
-    if parts & (parts - 1):
-        raise InputError(f"config.train.parts is {parts}, expected 0 or a power of two")
+    microbatches = config.train.microbatches
+    if microbatches & (microbatches - 1):
+        raise InputError(
+            f"config.train.microbatches is {microbatches}, expected 0 or a power of two"
+        )
     devices.check_divides(
-        "train.parts",
-        parts,
-        "0 (one part a device), or another number of devices (CUDA_VISIBLE_DEVICES)",
+        "train.microbatches",
+        microbatches,
+        "0 (one per device), or another number of devices (CUDA_VISIBLE_DEVICES)",
     )
     for field in ("batch_labeled", "batch_unlabeled"):
         batch = config.train[field]
         devices.check_divides(f"train.{field}", batch)
-        if parts and batch % parts:
+        if microbatches and batch % microbatches:
             raise InputError(
-                f"config.train.{field} is {batch}, which config.train.parts = {parts} does not "
-                f"divide evenly: expected a multiple of {parts}"
+                f"config.train.{field} is {batch}, which config.train.microbatches = "
+                f"{microbatches} does not divide evenly: expected a multiple of {microbatches}"
             )

@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 
 from flowgmm_jax import devices
 from flowgmm_jax.data import augment, datasets, stream
+from flowgmm_jax.data.base import blocks
 from flowgmm_jax.data.batches import Batch, Pool, draw_batch
-from flowgmm_jax.data.blocks import blocks
 from flowgmm_jax.data.splits import Split
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.training.step import run_keys
@@ -29,7 +29,7 @@ def views(config: ConfigDict, info: datasets.Info) -> tuple[augment.View, augmen
     Raises:
       InputError: for a transformation that the examples do not allow.
     """
-    images = ("affine", "bend", "cutout", "crop", "flip")
+    images = ("affine", "elastic", "cutout", "crop", "flip")
     if any(config.augment[name] for name in images) and len(info.shape) != 3:
         raise InputError(
             f"config.augment.{', '.join(images)} are for images, but examples have shape "
@@ -47,11 +47,11 @@ def views(config: ConfigDict, info: datasets.Info) -> tuple[augment.View, augmen
         weak.append(partial(augment.random_crop, pad=config.augment.crop))
     if config.augment.flip:
         weak.append(augment.random_flip)
-    if config.augment.affine or config.augment.bend:
+    if config.augment.affine or config.augment.elastic:
         angle, scale, shear = config.augment.affine or (0.0, 0.0, 0.0)
-        bend = config.augment.bend
+        elastic = config.augment.elastic
         strong.append(
-            partial(augment.random_warp, angle=angle, scale=scale, shear=shear, bend=bend)
+            partial(augment.random_warp, angle=angle, scale=scale, shear=shear, elastic=elastic)
         )
     strong += weak
     if config.augment.cutout:
@@ -132,7 +132,7 @@ def source(
       student: the view that is trained on.
       teacher: the view that gives pseudo-labels.
     """
-    training_set, num_shards = pool(dataset, split), config.train.parts or jax.device_count()
+    training_set, num_shards = pool(dataset, split), config.train.microbatches or jax.device_count()
     batch = {name: config.train[name] for name in ("batch_labeled", "batch_unlabeled")}
     both = {"num_shards": num_shards, "student": student, "teacher": teacher}
     if dataset.x_train.nbytes <= config.data.device_bytes:

@@ -38,9 +38,10 @@ def run_loop(
       The last state, without the device axis; it is saved.
 
     Raises:
-      FloatingPointError: after ``max_skipped`` steps in a row that were not finite, once the state
-        is saved. A state that such a run left raises it again, unless ``max_skipped`` is larger
-        now: then training goes on, from the parameters before the trouble.
+      FloatingPointError: after ``max_nonfinite_steps`` steps in a row that were not finite, once
+        the state is saved. A state that such a run left raises it again, unless
+        ``max_nonfinite_steps`` is larger now: then training goes on, from the parameters before the
+        trouble.
       Stopped: after SIGTERM or SIGINT, once the state is saved.
       OSError: when something cannot be written.
     """
@@ -98,7 +99,7 @@ def run_loop(
 
 def most_skipped(train: ConfigDict) -> int:
     """Steps in a row that may be skipped; a run in which all of them were is no success."""
-    return min(train.max_skipped, train.steps)
+    return min(train.max_nonfinite_steps, train.steps)
 
 
 def _trouble(state: TrainState, metrics: Iterable[str]) -> str:

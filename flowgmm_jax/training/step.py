@@ -1,4 +1,4 @@
-"""The training step, averaged over the parts of a batch and the axis "devices"."""
+"""The training step, averaged over the microbatches of a batch and the axis "devices"."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -45,7 +45,7 @@ def init_state(
 
 
 def _terms(metrics: Iterable[str]) -> list[str]:
-    """The parts of the loss among the names of metrics, in a fixed order."""
+    """The terms of the loss among the names of metrics, in a fixed order."""
     return sorted(name for name in metrics if name.startswith("loss_"))
 
 
@@ -86,27 +86,28 @@ def make_train_steps(
     tx: optax.GradientTransformation,
     draw: Callable[[Any, jax.Array, jax.Array, jax.Array], Batch],
     ema_decay: float,
-    max_skipped: int,
-    parts: int = 0,
+    max_nonfinite_steps: int,
+    microbatches: int = 0,
 ) -> Callable[[TrainState, Any, jax.Array, jax.Array], tuple[TrainState, Metrics]]:
     """Several steps in one call, so that the cost of a call is shared between them.
 
-    The gradient of a batch is the mean of those of its P equal parts,
+    The gradient of a batch is the mean of those of its M equal microbatches,
 
-        g = 1/P sum_p dL_p/dparams.
+        g = 1/M sum_m dL_m/dparams.
 
-    A device takes as many parts as any other, one after the other. With one part a device, the
-    devices add in an order of their own; with a fixed number of parts, in that of
-    ``_pairwise_sum``, so that g does not depend on the number of devices to the last bit.
+    A device takes as many microbatches as any other, one after the other. With one microbatch per
+    device, the devices add in an order of their own; with a fixed number of microbatches, in that
+    of ``_pairwise_sum``, so that g does not depend on the number of devices to the last bit.
 
     Args:
       model: what is trained.
       tx: the optimiser.
-      draw: ``(data, key, step, part) -> Batch``, one part of a step's batch.
+      draw: ``(data, key, step, microbatch) -> Batch``, one microbatch of a step's batch.
       ema_decay: decay of the moving average; less in the first steps, (1 + step) / (10 + step).
-      max_skipped: after as many steps in a row whose loss or gradient was not finite, further ones
-        do nothing.
-      parts: of a batch, a power of two that the devices divide; 0: one a device.
+      max_nonfinite_steps: after this many steps in a row whose loss or gradient was not finite,
+        further ones do nothing.
+      microbatches: number of them in a batch, a power of two that the devices divide; 0: one per
+        device.
 
     Returns:
       ``train_steps(state, data, seed, count)``, to be mapped over the axis ``AXIS``. ``count`` is
@@ -115,12 +116,14 @@ def make_train_steps(
       over the other steps; ``finite`` is their number, ``steps`` that of all that were taken.
     """
 
-    def mean_over_parts(of_part):
+    def mean_over_microbatches(of_microbatch):
         devices = jax.lax.axis_size(AXIS)
-        mine = parts // devices or 1
+        mine = microbatches // devices or 1
         numbers = jax.lax.axis_index(AXIS) * mine + jnp.arange(mine)
-        total, unravel = ravel_pytree(jax.tree.map(_pairwise_sum, jax.lax.map(of_part, numbers)))
-        if parts:
+        total, unravel = ravel_pytree(
+            jax.tree.map(_pairwise_sum, jax.lax.map(of_microbatch, numbers))
+        )
+        if microbatches:
             total = _pairwise_sum(jax.lax.all_gather(total, AXIS))
         else:
             total = jax.lax.psum(total, AXIS)
@@ -131,13 +134,13 @@ def make_train_steps(
         key_data, key_model = run_keys(seed)
         key = jax.random.fold_in(key_model, state.step)
 
-        def of_part(part):
-            batch = draw(data, key_data, state.step, part)
+        def of_microbatch(microbatch):
+            batch = draw(data, key_data, state.step, microbatch)
             return jax.value_and_grad(model.loss, has_aux=True)(
                 state.params, batch, key, state.step
             )
 
-        (loss, metrics), grads = mean_over_parts(of_part)
+        (loss, metrics), grads = mean_over_microbatches(of_microbatch)
         grad_norm = optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
 
@@ -151,7 +154,7 @@ def make_train_steps(
             return state.params, state.ema_params, state.opt_state
 
         # A branch is compiled by itself. On one device XLA would otherwise fuse the update with the
-        # sum over parts, and round it in another way than on several.
+        # sum over microbatches, and round it in another way than on several.
         params, ema_params, opt_state = jax.lax.cond(finite, update, keep)
         metrics = {"loss": loss, "grad_norm": grad_norm, **metrics}
         skipped = jnp.where(finite, 0, state.skipped + 1)
@@ -168,7 +171,7 @@ def make_train_steps(
 
         def goes_on(carry):
             state, _ = carry
-            return (state.step < end) & (state.skipped < max_skipped)
+            return (state.step < end) & (state.skipped < max_nonfinite_steps)
 
         def body(carry):
             state, totals = carry

@@ -15,7 +15,7 @@ TRANSFORMS = {
     "crop": partial(augment.random_crop, pad=2),
     "flip": augment.random_flip,
     "affine": partial(augment.random_warp, angle=20.0, scale=0.2, shear=0.2),
-    "bend": partial(augment.random_warp, angle=0.0, scale=0.0, shear=0.0, bend=1.0),
+    "elastic": partial(augment.random_warp, angle=0.0, scale=0.0, shear=0.0, elastic=1.0),
     "cutout": partial(augment.cutout, side=3),
 }
 
@@ -98,8 +98,8 @@ def test_zooms_in_and_out_are_as_likely():
 def test_a_bend_moves_pixels_by_its_deviation_and_neighbours_alike():
     """Of a ramp, whose grey levels tell where they come from."""
     image = np.tile(np.arange(60, 200, 5, dtype=np.uint8)[:, None, None], (1, 28, 1))
-    bend = partial(augment.random_warp, angle=0.0, scale=0.0, shear=0.0, bend=1.0)
-    moved = (draws(bend, 200, image).astype(float) - image)[:, 6:-6, 6:-6, 0] / 5
+    elastic = partial(augment.random_warp, angle=0.0, scale=0.0, shear=0.0, elastic=1.0)
+    moved = (draws(elastic, 200, image).astype(float) - image)[:, 6:-6, 6:-6, 0] / 5
     assert 0.6 < moved.std() < 1.2
     neighbours = np.corrcoef(moved[:, :, 1:].ravel(), moved[:, :, :-1].ravel())[0, 1]
     assert neighbours > 0.85

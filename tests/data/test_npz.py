@@ -8,7 +8,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from flowgmm_jax.data import cache, datasets, npz, splits
-from flowgmm_jax.data.blocks import blocks
+from flowgmm_jax.data.base import blocks
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.training import inputs
 
@@ -92,7 +92,7 @@ def test_a_mapped_set_is_the_same_set(tmp_path, monkeypatch, x):
 
 
 def test_values_that_are_not_finite_are_found_in_any_block(tmp_path, monkeypatch):
-    monkeypatch.setattr("flowgmm_jax.data.blocks.BLOCK_BYTES", 100)
+    monkeypatch.setattr("flowgmm_jax.data.base.BLOCK_BYTES", 100)
     x = VECTORS.copy()
     x[-1, -1] = np.inf
     np.savez(tmp_path / "data.npz", x_train=x, y_train=np.arange(40) % 2)
@@ -102,7 +102,7 @@ def test_values_that_are_not_finite_are_found_in_any_block(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("block_bytes", [1, 100, 10**6])
 def test_blocks_make_up_the_whole(monkeypatch, block_bytes):
-    monkeypatch.setattr("flowgmm_jax.data.blocks.BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("flowgmm_jax.data.base.BLOCK_BYTES", block_bytes)
     parts = list(blocks(IMAGES))
     np.testing.assert_array_equal(np.concatenate(parts), IMAGES)
     assert all(len(part) == 1 or part.nbytes <= block_bytes for part in parts)

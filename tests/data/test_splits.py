@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from flowgmm_jax.data import builtin, datasets, order, splits
+from flowgmm_jax.data import builtin, datasets, published, splits
 
 REAL = Path(os.environ.get("FLOWGMM_DATA", "no data")).resolve()
 PUBLISHED_SPLITS = sorted((REAL.parent / "splits").glob("mnist_*.npz"))
@@ -169,8 +169,8 @@ def test_a_split_file_that_is_missing_or_no_npz(dataset, tmp_path):
 
 
 def test_a_split_file_counts_in_the_original_order(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(order, "FOLDER", tmp_path)
-    np.save(tmp_path / "mnist.npy", order.fingerprints("mnist", dataset.x_train))
+    monkeypatch.setattr(published, "ORDER_FOLDER", tmp_path)
+    np.save(tmp_path / "mnist.npy", published.fingerprints("mnist", dataset.x_train))
     labeled = np.flatnonzero(dataset.y_train >= 0)[:9]
     path = write(tmp_path, labeled_indices=labeled, unlabeled_indices=np.empty(0, int))
     shuffled = np.random.default_rng(1).permutation(60)
@@ -186,7 +186,9 @@ def test_a_split_file_counts_in_the_original_order(dataset, tmp_path, monkeypatc
 def test_published_splits_of_the_real_mnist(tmp_path, monkeypatch):
     monkeypatch.setenv("FLOWGMM_CACHE", str(tmp_path))
     mnist = datasets.load(config(name="mnist", data_dir=str(REAL)))
-    np.testing.assert_array_equal(order.original_order("mnist", mnist.x_train), np.arange(60000))
+    np.testing.assert_array_equal(
+        published.original_order("mnist", mnist.x_train), np.arange(60000)
+    )
     for path in PUBLISHED_SPLITS[::5]:
         num_labels = int(path.stem.split("_")[1])
         split = splits.make_split(

@@ -12,7 +12,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from ml_collections import ConfigDict
 from PIL import Image
 
-from flowgmm_jax.data import cache, checksums, datasets, npz, order, prepare, tfds
+from flowgmm_jax.data import cache, datasets, npz, prepare, published, tfds
 
 REAL = Path(os.environ.get("FLOWGMM_DATA", "no data")).resolve()
 
@@ -30,7 +30,7 @@ def cache_folder(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def any_content(monkeypatch):
     """Made-up sets may have the names of published ones."""
-    monkeypatch.setattr(checksums, "KNOWN", {})
+    monkeypatch.setattr(published, "KNOWN", {})
 
 
 def config(name, data_dir):
@@ -240,8 +240,8 @@ def test_a_set_without_training_split_can_only_be_tested_on(tmp_path):
 def test_the_original_order_is_restored(tmp_path, monkeypatch):
     images, labels = made_up(20, shape=(28, 28, 1))
     images[7] = images[3]  # duplicates keep their order
-    np.save(tmp_path / "mnist.npy", order.fingerprints("mnist", images))
-    monkeypatch.setattr(order, "FOLDER", tmp_path)
+    np.save(tmp_path / "mnist.npy", published.fingerprints("mnist", images))
+    monkeypatch.setattr(published, "ORDER_FOLDER", tmp_path)
     shuffled = np.random.default_rng(1).permutation(20)
     write_set(
         tmp_path, "mnist", train=(images[shuffled], labels[shuffled]), test=made_up(2, (28, 28, 1))
@@ -282,4 +282,4 @@ def test_real_test_sets(name):
 @needs("fashion_mnist")
 def test_shipped_order_of_the_real_fashion_mnist():
     x, _ = tfds.load_split("fashion_mnist", "train", str(REAL))
-    np.testing.assert_array_equal(order.original_order("fashion_mnist", x), np.arange(60000))
+    np.testing.assert_array_equal(published.original_order("fashion_mnist", x), np.arange(60000))

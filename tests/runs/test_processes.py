@@ -26,7 +26,7 @@ FIELDS = {
     "train.steps": 400,
     "train.eval_every": 0,
     "train.checkpoint_every": 200,
-    "train.parts": 4,
+    "train.microbatches": 4,
 }
 SLOWLY = {"train.log_every": 1, "train.checkpoint_every": 5}  # leaves time to send a signal
 
@@ -199,7 +199,7 @@ def test_a_job_that_is_started_again_ends_bit_for_bit_as_an_undisturbed_one(kill
 
 
 def test_a_signal_to_one_process_stops_both_at_one_step(tmp_path):
-    job = start_two(tmp_path, SLOWLY | {"train.parts": 0})
+    job = start_two(tmp_path, SLOWLY | {"train.microbatches": 0})
     send(signal.SIGTERM, {tmp_path: job[1]})
     codes, _, errors = end(job)
     assert codes == [143, 143]

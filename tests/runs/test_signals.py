@@ -94,7 +94,7 @@ def test_the_first_answer_is_at_once(capfd):
 
 def test_a_state_that_is_stuck_raises_again_and_a_larger_limit_goes_on():
     train = tiny.get_config().train
-    train.update({"steps": 30, "max_skipped": 4})
+    train.update({"steps": 30, "max_nonfinite_steps": 4})
     zero = jnp.int32(0)
     state = TrainState(jnp.int32(9), {}, {}, (), jnp.int32(4), zero)
     sums = {"loss_labeled": 0.0, "steps": 0.0, "finite": 0.0}
@@ -114,6 +114,6 @@ def test_a_state_that_is_stuck_raises_again_and_a_larger_limit_goes_on():
     with pytest.raises(FloatingPointError, match=message + "was the gradient"):
         run_loop(train, *arguments)
     assert saved == [9, "waited"]
-    train.max_skipped = 5
+    train.max_nonfinite_steps = 5
     assert int(run_loop(train, *arguments).step) == 30
     assert loop.most_skipped(train) == 5

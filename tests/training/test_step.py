@@ -47,11 +47,11 @@ def make_state(config):
     return init(jax.random.key(0), pool.x, pool.y)
 
 
-def mapped_steps(config, num_devices=1, max_skipped=100, model=None, parts=0):
+def mapped_steps(config, num_devices=1, max_nonfinite_steps=100, model=None, microbatches=0):
     """train_steps over some of the devices, and a function that copies a tree to each."""
     draw = partial(
         draw_batch,
-        num_shards=parts or num_devices,
+        num_shards=microbatches or num_devices,
         batch_labeled=config.train.batch_labeled,
         batch_unlabeled=config.train.batch_unlabeled,
         student=view([], 0),
@@ -62,8 +62,8 @@ def mapped_steps(config, num_devices=1, max_skipped=100, model=None, parts=0):
         make_optimizer(config),
         draw,
         config.optimizer.ema_decay,
-        max_skipped,
-        parts,
+        max_nonfinite_steps,
+        microbatches,
     )
     mapped = jax.pmap(
         train_steps,
@@ -148,27 +148,32 @@ def test_teacher_views_of_the_marginal_must_be_a_multiple_of_the_labelled_exampl
 
 
 @pytest.fixture(scope="module")
-def one_device_in_parts(config):
-    return mapped_steps(config, parts=4)
+def one_device_in_microbatches(config):
+    return mapped_steps(config, microbatches=4)
 
 
 @pytest.fixture(scope="module")
-def two_devices_in_parts(config, two_devices):
+def two_devices_in_microbatches(config, two_devices):
     del two_devices  # skips where there are not two
-    return mapped_steps(config, 2, parts=4)
+    return mapped_steps(config, 2, microbatches=4)
 
 
-def test_the_gradient_of_the_parts_is_that_of_the_batch(state, one_device, one_device_in_parts):
-    whole, parts = (
-        run(state, make_pool(), 1)[0].opt_state for run in (one_device, one_device_in_parts)
-    )
-    assert_trees_close(first(parts), first(whole), rtol=1e-4, atol=1e-6)
-
-
-def test_with_fixed_parts_two_devices_end_where_one_does_to_the_last_bit(
-    state, one_device_in_parts, two_devices_in_parts
+def test_the_gradient_of_the_microbatches_is_that_of_the_batch(
+    state, one_device, one_device_in_microbatches
 ):
-    one, two = (run(state, make_pool(), 50) for run in (one_device_in_parts, two_devices_in_parts))
+    whole, microbatches = (
+        run(state, make_pool(), 1)[0].opt_state for run in (one_device, one_device_in_microbatches)
+    )
+    assert_trees_close(first(microbatches), first(whole), rtol=1e-4, atol=1e-6)
+
+
+def test_with_fixed_microbatches_two_devices_end_where_one_does_to_the_last_bit(
+    state, one_device_in_microbatches, two_devices_in_microbatches
+):
+    one, two = (
+        run(state, make_pool(), 50)
+        for run in (one_device_in_microbatches, two_devices_in_microbatches)
+    )
     jax.tree.map(np.testing.assert_array_equal, first(two), first(one))
 
 
@@ -260,7 +265,7 @@ def test_skipped_steps_are_counted_in_a_row(state, one_device):
 
 @pytest.mark.parametrize("steps_per_call", [1, 2, 4, 9])
 def test_training_halts_at_the_same_step_however_many_a_call(config, state, steps_per_call):
-    steps = mapped_steps(config, max_skipped=5)
+    steps = mapped_steps(config, max_nonfinite_steps=5)
     after, taken = state, 0
     for _ in range(0, 9, steps_per_call):
         after, metrics = first(steps(after, make_pool(broken=True), steps_per_call))
@@ -421,17 +426,20 @@ def test_an_unknown_schedule_is_refused():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"parts": 6}, "config.train.parts is 6, expected 0 or a power of two"),
-        ({"parts": 1}, "config.train.parts is 1, which 2 devices do not divide evenly"),
-        ({"parts": -4}, "config.train.parts is -4, expected at least 0"),
+        ({"microbatches": 6}, "config.train.microbatches is 6, expected 0 or a power of two"),
         (
-            {"parts": 4, "batch_unlabeled": 6},
-            "config.train.batch_unlabeled is 6, which config.train.parts = 4 does not divide "
+            {"microbatches": 1},
+            "config.train.microbatches is 1, which 2 devices do not divide evenly",
+        ),
+        ({"microbatches": -4}, "config.train.microbatches is -4, expected at least 0"),
+        (
+            {"microbatches": 4, "batch_unlabeled": 6},
+            "config.train.batch_unlabeled is 6, which config.train.microbatches = 4 does not divide "
             "evenly: expected a multiple of 4",
         ),
     ],
 )
-def test_parts_that_do_not_fit_are_refused(monkeypatch, fields, message):
+def test_microbatches_that_do_not_fit_are_refused(monkeypatch, fields, message):
     monkeypatch.setattr(jax, "device_count", lambda: 2)
     config = make_config()
     config.train.update(fields)
@@ -439,11 +447,11 @@ def test_parts_that_do_not_fit_are_refused(monkeypatch, fields, message):
         check(config)
 
 
-@pytest.mark.parametrize("parts", [0, 2, 4])
-def test_parts_that_fit_are_accepted(monkeypatch, parts):
+@pytest.mark.parametrize("microbatches", [0, 2, 4])
+def test_microbatches_that_fit_are_accepted(monkeypatch, microbatches):
     monkeypatch.setattr(jax, "device_count", lambda: 2)
     config = make_config()
-    config.train.parts = parts
+    config.train.microbatches = microbatches
     check(config)
 
 

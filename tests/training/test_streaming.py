@@ -30,7 +30,7 @@ def digits():
     config.flow = ConfigDict({"name": "glow", "stages": ((1, 1),), "width": 4})
     config.prior.means = "random"
     config.augment.update({"jitter": (0.0, 0.0), "crop": 1})
-    config.train.update({"steps": 20, "batch_unlabeled": 0, "parts": 4, "log_every": 4})
+    config.train.update({"steps": 20, "batch_unlabeled": 0, "microbatches": 4, "log_every": 4})
     return config
 
 

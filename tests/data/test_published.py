@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from flowgmm_jax.data import checksums, datasets, tfds
+from flowgmm_jax.data import datasets, published, tfds
 from flowgmm_jax.data.base import Dataset
 from flowgmm_jax.errors import InputError
 
@@ -21,14 +21,14 @@ CHANGED_PIXEL[3, 4, 5] ^= 1
 
 @pytest.fixture(autouse=True)
 def known(monkeypatch):
-    table = {("mnist", split): (20, checksums.digest(X, Y)) for split in ("train", "test")}
-    monkeypatch.setattr(checksums, "KNOWN", table)
+    table = {("mnist", split): (20, published.digest(X, Y)) for split in ("train", "test")}
+    monkeypatch.setattr(published, "KNOWN", table)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_order_of_the_examples_does_not_matter(seed):
     order = np.random.default_rng(seed).permutation(20)
-    checksums.verify("mnist", "train", X[order], Y[order], "")
+    published.verify("mnist", "train", X[order], Y[order], "")
 
 
 @pytest.mark.parametrize(
@@ -44,16 +44,16 @@ def test_the_order_of_the_examples_does_not_matter(seed):
 )
 def test_what_differs_from_the_published_set_is_refused(x, y):
     with pytest.raises(InputError, match="mnist: the test split is not the published one") as error:
-        checksums.verify("mnist", "test", x, y, "DIR")
+        published.verify("mnist", "test", x, y, "DIR")
     message = str(error.value)
-    assert f"found {len(x)} examples with digest {checksums.digest(x, y)}" in message
-    assert f"expected 20 with {checksums.digest(X, Y)}" in message
+    assert f"found {len(x)} examples with digest {published.digest(x, y)}" in message
+    assert f"expected 20 with {published.digest(X, Y)}" in message
     assert "flowgmm_jax.data.prepare mnist --data_dir=DIR" in message
     assert "config.data.name=npz or folder" in message and "\n" not in message
 
 
 def test_a_set_of_unknown_content_passes():
-    checksums.verify("npz", "train", CHANGED_PIXEL, Y, "")
+    published.verify("npz", "train", CHANGED_PIXEL, Y, "")
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -74,9 +74,9 @@ def test_test_examples_alone_are_compared(monkeypatch):
 
 def test_the_shipped_table_names_known_sets(monkeypatch):
     monkeypatch.undo()
-    assert {name for name, _ in checksums.KNOWN} == set(tfds.INFO) - {"svhn_cropped"}
+    assert {name for name, _ in published.KNOWN} == set(tfds.INFO) - {"svhn_cropped"}
     for name in tfds.TEST_ONLY:
-        assert (name, "train") not in checksums.KNOWN
+        assert (name, "train") not in published.KNOWN
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "notmnist"])
@@ -85,4 +85,4 @@ def test_real_sets_are_the_published_ones(name, monkeypatch):
         pytest.skip(f"no {name} in {REAL}")
     monkeypatch.undo()
     for split in ("train", "test")[name in tfds.TEST_ONLY :]:
-        checksums.verify(name, split, *tfds.load_split(name, split, str(REAL)), str(REAL))
+        published.verify(name, split, *tfds.load_split(name, split, str(REAL)), str(REAL))
