@@ -3,8 +3,8 @@
     python benchmarks/microbatches.py
 
 For ``config.train.microbatches`` of 0 (the whole batch at once), 2, 4 and 8 the time of a step and
-the memory of the program beside its arguments. The four are run in turn, several times, and every time
-is divided by that of the whole batch in the same turn. About 5 minutes on 2 cores.
+the memory of the program beside its arguments. The four are run in turn, several times, and every
+time is divided by that of the whole batch in the same turn. About 5 minutes on 2 cores.
 """
 
 import os

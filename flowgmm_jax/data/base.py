@@ -1,11 +1,14 @@
 """What every data set is: four arrays and a few facts about them."""
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 BLOCK_BYTES = 2**24
+
+ExamplesAndLabels = tuple[np.ndarray, np.ndarray]  # x (N, ...) and y (N,)
 
 
 class Info(NamedTuple):
@@ -20,6 +23,11 @@ class Info(NamedTuple):
     shape: tuple[int, ...]
     num_classes: int
     levels: int
+
+    @property
+    def size(self) -> int:
+        """Numbers in one example, D."""
+        return math.prod(self.shape)
 
 
 class Dataset(NamedTuple):

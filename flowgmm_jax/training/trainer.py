@@ -13,8 +13,8 @@ from ml_collections import ConfigDict
 
 from flowgmm_jax import devices
 from flowgmm_jax.data.augment import make_views
-from flowgmm_jax.data.batches import Batches, make_batches
-from flowgmm_jax.data.splits import held_out, initial_examples
+from flowgmm_jax.data.batches import BatchSource, make_batches
+from flowgmm_jax.data.splits import held_out, initial_examples, make_pool
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.evaluation.statistics import make_evaluator
 from flowgmm_jax.experiment import Experiment, make_experiment
@@ -69,17 +69,13 @@ def make_state(experiment: Experiment, tx: optax.GradientTransformation) -> Call
 
 def make_steps(
     experiment: Experiment, tx: optax.GradientTransformation, first_step: int
-) -> tuple[Callable, Batches]:
+) -> tuple[Callable, BatchSource]:
     """The compiled training steps, ``(replicated state, data, seed, count)``, and their batches."""
     config = experiment.config
-    batches = make_batches(
-        experiment.dataset,
-        experiment.split,
-        config,
-        run_keys(config.seed)[0],
-        first_step,
-        make_views(config, experiment.info),
-    )
+    pool = make_pool(experiment.dataset, experiment.split)
+    key_data, _ = run_keys(config.seed)
+    views = make_views(config, experiment.info)
+    batches = make_batches(pool, config, views, key_data, first_step)
     train_steps = make_train_steps(
         experiment.model._replace(loss=train_only(config, experiment.model.loss)),
         tx,

@@ -7,17 +7,17 @@ import tiny
 from ml_collections import ConfigDict
 
 from flowgmm_jax import InputError
-from flowgmm_jax.data import datasets
-from flowgmm_jax.data.batches import Pool
-from flowgmm_jax.data.splits import make_split
-from flowgmm_jax.data.stream import Window
+from flowgmm_jax.data import augment, batches, datasets
+from flowgmm_jax.data.batches import Window
+from flowgmm_jax.data.splits import Pool, make_pool, make_split
 from flowgmm_jax.runs import checkpoint
-from flowgmm_jax.training import inputs, trainer
-from flowgmm_jax.training.trainer import train
+from flowgmm_jax.training import restore, trainer
+from flowgmm_jax.training.step import run_keys
+from flowgmm_jax.training.trainer import train_and_evaluate
 
 
 def moons():
-    config = tiny.complete_config()
+    config = tiny.get_config()
     config.augment.jitter = (0.2, 0.1)
     # Intervals that calls of five steps do not divide.
     config.train.update({"steps": 60, "log_every": 7, "eval_every": 0, "checkpoint_every": 13})
@@ -36,19 +36,19 @@ def digits():
 
 def train(config, workdir, device_bytes):
     config.data.device_bytes = device_bytes
-    train(config, workdir)
-    return load_state(workdir)[1]
+    train_and_evaluate(config, workdir)
+    return restore.load_state(workdir)[1]
 
 
 def count_windows(monkeypatch):
     """Collects the counts that are asked of a stream."""
-    counts, next_window = [], inputs.stream.next_window
+    counts, next_window = [], batches.next_window
 
-    def counted(batches, count, *sizes):
+    def counted(raw_batches, count, capacity):
         counts.append(count)
-        return next_window(batches, count, *sizes)
+        return next_window(raw_batches, count, capacity)
 
-    monkeypatch.setattr(inputs.stream, "next_window", counted)
+    monkeypatch.setattr(batches, "next_window", counted)
     return counts
 
 
@@ -76,9 +76,9 @@ def test_a_stopped_run_goes_on_with_the_other_path(tmp_path, monkeypatch, undist
 
     save = checkpoint.Checkpoints.save
 
-    def save_and_stop(checkpoints, step, state, sums):
-        save(checkpoints, step, state, sums)
-        if step == 26:
+    def save_and_stop(checkpoints, state, sums):
+        save(checkpoints, state, sums)
+        if int(state.step) == 26:
             checkpoints.wait()
             raise Stopping
 
@@ -86,7 +86,7 @@ def test_a_stopped_run_goes_on_with_the_other_path(tmp_path, monkeypatch, undist
         patch.setattr(checkpoint.Checkpoints, "save", save_and_stop)
         with pytest.raises(Stopping):
             train(moons(), tmp_path / "run", 2**32)
-    assert int(load_state(tmp_path / "run")[1].step) == 26
+    assert int(restore.load_state(tmp_path / "run")[1].step) == 26
     resumed = train(moons(), tmp_path / "run", 0)
     jax.tree.map(np.testing.assert_array_equal, resumed, undisturbed)
 
@@ -94,12 +94,13 @@ def test_a_stopped_run_goes_on_with_the_other_path(tmp_path, monkeypatch, undist
 def test_only_larger_sets_stream():
     config = trainer.resolve(moons())
     dataset = datasets.load(config.data)
-    split = make_split(dataset, config.data)
+    pool = make_pool(dataset, make_split(dataset, config.data))
 
     def next_data(device_bytes):
         config.data.device_bytes = device_bytes
-        views = inputs.views(config, dataset.info)
-        return inputs.source(dataset, split, config, 0, *views).next_data(3)
+        views = augment.make_views(config, dataset.info)
+        key_data, _ = run_keys(config.seed)
+        return batches.make_batches(pool, config, views, key_data, 0).next_data(3)
 
     assert isinstance(next_data(dataset.x_train.nbytes), Pool)
     assert isinstance(next_data(dataset.x_train.nbytes - 1), Window)
@@ -109,4 +110,4 @@ def test_a_negative_size_is_refused(tmp_path):
     config = moons()
     config.data.device_bytes = -1
     with pytest.raises(InputError, match="config.data.device_bytes is -1, expected at least 0"):
-        trainer.train(config, tmp_path / "run")
+        trainer.train_and_evaluate(config, tmp_path / "run")
