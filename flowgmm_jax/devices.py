@@ -11,21 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from flowgmm_jax.errors import InputError
-
 AXIS = "devices"  # name of the mapped axis
-
-
-def check_divides(field: str, number: int, expected: str | None = None) -> None:
-    """Raises InputError, with the numbers, if the devices do not divide a field's number evenly.
-
-    ``expected`` says what would do, if not any multiple of the number of devices would.
-    """
-    if number % jax.device_count():
-        raise InputError(
-            f"config.{field} is {number}, which {jax.device_count()} devices do not divide evenly: "
-            f"expected {expected or f'a multiple of {jax.device_count()}'}"
-        )
 
 
 def local_microbatches(num_microbatches: int) -> range:

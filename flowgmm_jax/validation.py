@@ -177,7 +177,7 @@ def _check_batches(config: ConfigDict) -> None:
         return
     if not train.batch_unlabeled or train.batch_unlabeled % train.batch_density:
         raise InputError(
-            f"config.train.batch_density is {train.batch_density}, expected a divisor of "
+            f"config.train.batch_density is {train.batch_density}, expected 0 or a divisor of "
             f"config.train.batch_unlabeled, {train.batch_unlabeled}"
         )
     if not loss.labeled == loss.consistency == "cross_entropy":

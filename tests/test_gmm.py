@@ -213,5 +213,5 @@ def test_means_of_constant_examples_are_finite():
 
 
 def test_an_unknown_placement_is_refused():
-    with pytest.raises(ValueError, match="config.prior.means is 'ring'.*random, .*latents"):
+    with pytest.raises(ValueError, match="means are 'ring'.*random, .*latents"):
         place("ring")

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import tiny
 
-from flowgmm_jax.training import restore
-from flowgmm_jax.training.trainer import train_and_evaluate
+from flowgmm_jax.training.trainer import load_state, train
 
 ROOT = Path(__file__).parents[2]
 OFTEN = {"steps": 400, "log_every": 10, "eval_every": 50, "checkpoint_every": 20}
@@ -44,12 +43,12 @@ def killed(tmp_path_factory):
 
 
 def test_a_killed_run_ends_as_an_undisturbed_one(killed, tmp_path):
-    config = tiny.get_config()
+    config = tiny.complete_config()
     config.train.update(OFTEN)
     assert not (killed / "result.json").exists()
-    train_and_evaluate(config, killed)
-    train_and_evaluate(config, tmp_path / "calm")
-    ours, theirs = (restore.load_state(workdir)[1] for workdir in (killed, tmp_path / "calm"))
+    train(config, killed)
+    train(config, tmp_path / "calm")
+    ours, theirs = (load_state(workdir)[1] for workdir in (killed, tmp_path / "calm"))
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
     assert rows(killed) == rows(tmp_path / "calm")
     results = [json.loads((run / "result.json").read_text()) for run in (killed, tmp_path / "calm")]

@@ -18,7 +18,7 @@ import tiny
 
 from flowgmm_jax import InputError
 from flowgmm_jax.runs import processes
-from flowgmm_jax.training import restore
+from flowgmm_jax.training.trainer import load_state
 
 ROOT = Path(__file__).parents[2]
 FAST_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
@@ -97,7 +97,7 @@ def end(processes):
 
 
 def state_of(workdir):
-    return restore.load_state(workdir)[1]
+    return load_state(workdir)[1]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ MOMENTS = ("advance", "evaluate", "write", "save", "wait")
 
 def run(moment, *numbers):
     """A loop in which signals come at a moment; the steps that were saved and waited for."""
-    train = tiny.get_config().train
+    train = tiny.complete_config().train
     train.update({"steps": 30, "log_every": 5, "eval_every": 10, "checkpoint_every": 10})
     saved = []
     pending = list(numbers)
@@ -93,7 +93,7 @@ def test_the_first_answer_is_at_once(capfd):
 
 
 def test_a_state_that_is_stuck_raises_again_and_a_larger_limit_goes_on():
-    train = tiny.get_config().train
+    train = tiny.complete_config().train
     train.update({"steps": 30, "max_nonfinite_steps": 4})
     zero = jnp.int32(0)
     state = TrainState(jnp.int32(9), {}, {}, (), jnp.int32(4), zero)

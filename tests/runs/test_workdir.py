@@ -131,17 +131,17 @@ def test_other_data_behind_the_same_path_are_refused(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     y = np.arange(40) % 2
     data = tmp_path / "own.npz"
-    own = tiny.get_config()
+    own = tiny.complete_config()
     own.data.update(name="npz", data_dir=str(data), num_labels=4)
     own.train.update(steps=4, batch_labeled=2, batch_unlabeled=2)
     np.savez(data, x_train=rng.normal(size=(40, 2)).astype(np.float32), y_train=y)
     with pytest.raises(Begun):
-        trainer.train_and_evaluate(own, tmp_path / "run")
+        trainer.train(own, tmp_path / "run")
     write_json(tmp_path / "run" / "result.json", {"accuracy": 50.0})
     before = contents(tmp_path / "run")
     np.savez(data, x_train=rng.normal(size=(40, 2)).astype(np.float32), y_train=y)
     with pytest.raises(InputError, match=r"data.fingerprint"):
-        trainer.train_and_evaluate(own, tmp_path / "run")
+        trainer.train(own, tmp_path / "run")
     assert contents(tmp_path / "run") == before
 
 
@@ -235,7 +235,7 @@ def test_the_second_run_changes_nothing(tmp_path):
     with lock(tmp_path):
         before = {path: path.read_bytes() for path in tmp_path.iterdir()}
         with pytest.raises(InputError, match="in use by another run"):
-            trainer.train_and_evaluate(tiny.get_config(), tmp_path)
+            trainer.train(tiny.complete_config(), tmp_path)
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
