@@ -36,8 +36,8 @@ def give_classes_a_code(config: ConfigDict) -> None:
         "code": 10,  # one number a class
         "code_width": 64,
         "code_blocks": 4,
+        "pixels": "gaussianize",
         "edges": (1,),  # the background, grey level 0, is a piece by itself
-        "spreads": (1.0, 1.0),
         **{field: flow[field] for field in flow if field not in ("name", "stages")},
     }
     config.prior.dimensions = 10

@@ -25,9 +25,6 @@ def get_config() -> ConfigDict:
     # Of the conditioners' hidden layers. With bfloat16 the inverse is exact to 0.1 grey levels or
     # so: a last bit of its input that differs can round another way inside of the network.
     config.flow.dtype = "float32"
-    # Backpropagation in memory that does not grow with depth: measured 1.3 to 1.6 times as long, by
-    # its products 5/3. With a dtype of fewer bits its gradients are as inexact as the inverse.
-    config.flow.reversible = False
 
     config.prior = ConfigDict()
     config.prior.means = "random"  # random, constant, split, circle, data, latents

@@ -20,7 +20,6 @@ def get_config():
     config.augment.affine = ()
     config.augment.bend = 0.0
     config.flow.edges = ()
-    config.flow.spreads = (1.0,)
     config.train.steps = 3000
     config.train.batch_labeled = 64
     config.train.batch_unlabeled = 64

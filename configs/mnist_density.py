@@ -14,8 +14,8 @@ def get_config():
     config = _fast.get_config(num_labels=-1)
     config.flow.stages = ((2, 12),)
     config.flow.alpha = 0.001
+    config.flow.pixels = "gaussianize"
     config.flow.edges = (1,)  # the background by itself
-    config.flow.spreads = (1.0, 1.0)
     config.prior.radius = 0.0
     config.loss.labeled_weight = 0.0
     config.loss.consistency_weight = 0.0
