@@ -21,12 +21,24 @@ def glow_step(
     return chain(actnorm(), invertible_1x1(), affine_coupling(net, partition, i % 2))
 
 
-def pixels_to_reals(
-    alpha: float, levels: int, edges: tuple[int, ...], spreads: tuple[float, ...]
-) -> Bijector:
-    """The logit, or where there are edges or spreads ``gaussianize``."""
-    if edges or spreads:
-        return gaussianize(alpha, levels, edges, spreads)
+def pixels_to_reals(pixels: str, alpha: float, levels: int, edges: tuple[int, ...]) -> Bijector:
+    """The first layer of an image flow by name, from [0, levels) to the real line.
+
+    Args:
+      pixels: "logit" or "gaussianize".
+      alpha: contraction of either.
+      levels: number of grey levels of the data.
+      edges: of ``gaussianize``; () for the logit, which has none.
+
+    Raises:
+      ValueError: for an unknown name, or edges with the logit; the message names the argument.
+    """
+    if pixels == "gaussianize":
+        return gaussianize(alpha, levels, edges)
+    if pixels != "logit":
+        raise ValueError(f"pixels is {pixels!r}, expected logit or gaussianize")
+    if edges:
+        raise ValueError(f"edges are {edges}, expected () if pixels is 'logit'")
     return logit(alpha, levels)
 
 
@@ -38,32 +50,38 @@ def glow(
     bound: float = 2.0,
     dtype: Any = None,
     pool: bool = False,
+    pixels: str = "logit",
     edges: tuple[int, ...] = (),
-    spreads: tuple[float, ...] = (),
     reversible: bool = False,
 ) -> Bijector:
-    """Glow (https://arxiv.org/abs/1807.03039, figure 2) on a logit of the pixels.
+    """Glow (https://arxiv.org/abs/1807.03039, figure 2) on pixels mapped to real numbers.
 
     Events (B, H, W, C) with values in [0, levels).
 
     Args:
       levels: grey levels of the data.
-      stages: ``(squeezes, steps)`` for every scale; half of the channels is factored out between
-        scales. Glow itself has one squeeze a scale; ``((2, 8),)`` is a single scale at a quarter
-        of the resolution, which costs a CPU little.
+      stages: ``(squeezes, steps)`` of each scale; half of the channels is factored out between
+        scales. Glow itself has one squeeze per scale; ``((2, 8),)`` is a single scale at a quarter
+        of the resolution, which is cheap on a CPU.
       width: channels of the conditioners.
-      alpha: contraction of the logit.
+      alpha: contraction of the first layer.
       bound: bound on |log_scale| of a coupling.
       dtype: precision of the conditioners' hidden layers.
-      pool: whether conditioners see a mean over the whole image.
-      edges: with ``spreads``, of the pieces of ``gaussianize``, which takes the place of the logit.
-        (), without spreads: the logit.
-      spreads: of the pieces, one more than edges.
+      pool: whether conditioners get a mean over the whole image.
+      pixels: the first layer, "logit" or "gaussianize".
+      edges: grey levels at which ``gaussianize`` begins a new piece.
       reversible: backpropagation in memory that does not grow with ``steps``, see ``repeat``.
+
+    Raises:
+      ValueError: for an unknown name in ``pixels``, or edges that do not fit it.
     """
     net = partial(ConvNet, width=width, bound=bound, dtype=dtype, pool=pool)
-    scales = [
-        chain(*[squeeze()] * squeezes, repeat(partial(glow_step, net), steps, reversible))
-        for squeezes, steps in stages
-    ]
-    return chain(pixels_to_reals(alpha, levels, edges, spreads), multiscale(*scales))
+    return chain(
+        pixels_to_reals(pixels, alpha, levels, edges),
+        multiscale(
+            *[
+                chain(*[squeeze()] * squeezes, repeat(partial(glow_step, net), steps, reversible))
+                for squeezes, steps in stages
+            ]
+        ),
+    )

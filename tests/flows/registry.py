@@ -102,10 +102,8 @@ BIJECTORS: dict[str, Entry] = {
     "invertible_1x1 of images": plain(flows.invertible_1x1(), ODD_IMAGE),
     "invertible_1x1 of vectors": plain(flows.invertible_1x1(), normal(4, 3)),
     "logit": plain(flows.logit(0.05, 16), pixels(2, 3, 3, 1)),
-    "gaussianize of one piece": plain(flows.gaussianize(0.05, 16, (), (1.0,)), pixels(2, 3, 3, 1)),
-    "gaussianize of three pieces": plain(
-        flows.gaussianize(1e-4, 16, (3, 12), (0.2, 1.0, 0.5)), pixels(2, 3, 3, 1)
-    ),
+    "gaussianize of one piece": plain(flows.gaussianize(0.05, 16), pixels(2, 3, 3, 1)),
+    "gaussianize of three pieces": plain(flows.gaussianize(1e-4, 16, (3, 12)), pixels(2, 3, 3, 1)),
     "squeeze": plain(flows.squeeze(), IMAGE),
     "stateless": plain(sinh, normal(4, 3)),
     **{
@@ -157,7 +155,7 @@ BIJECTORS: dict[str, Entry] = {
     ),
     "glow with edges": conditioned(
         lambda dtype=None: flows.glow(
-            16, ((1, 2),), width=4, dtype=dtype, edges=(4,), spreads=(0.5, 1.0)
+            16, ((1, 2),), width=4, dtype=dtype, pixels="gaussianize", edges=(4,)
         ),
         pixels(8, 4, 4, 1),
     ),
@@ -175,7 +173,7 @@ BIJECTORS: dict[str, Entry] = {
     ),
     "code_glow with edges and pooling": conditioned(
         lambda dtype=None: flows.code_glow(
-            16, 1, 4, 4, 8, 1, edges=(1,), spreads=(0.2, 1.0), dtype=dtype, pool=True
+            16, 1, 4, 4, 8, 1, pixels="gaussianize", edges=(1,), dtype=dtype, pool=True
         ),
         pixels(8, 8, 8, 1),
     ),
