@@ -19,8 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flowgmm_jax import cli, devices
-from flowgmm_jax.training import inputs
-from flowgmm_jax.training.trainer import map_steps, prepare
+from flowgmm_jax.training.trainer import make_batches, map_steps, prepare
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 MICROBATCHES = (0, 2, 4, 8)
@@ -33,7 +32,7 @@ def start(name: str, microbatches: int):
     config = cli.load_config(str(CONFIGS / f"{name}.py"))
     config.train.microbatches = microbatches
     prepared = prepare(config)
-    source = inputs.source(prepared.dataset, prepared.split, config, 0, *prepared.views)
+    source = make_batches(prepared, 0)
     train_steps = map_steps(prepared, source)
     state = devices.replicate(prepared.make_state())
     arguments = source.next_data(STEPS[name]), config.seed, STEPS[name]

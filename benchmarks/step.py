@@ -27,8 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 from flowgmm_jax import cli, devices
-from flowgmm_jax.data.augment import random_crop, view
-from flowgmm_jax.data.batches import Pool, draw_batch
+from flowgmm_jax.data.augment import Views, random_crop, view
+from flowgmm_jax.data.batches import draw_batch
+from flowgmm_jax.data.sampling import BatchSizes
+from flowgmm_jax.data.splits import Pool
 from flowgmm_jax.models.build import build
 from flowgmm_jax.training.optimizer import make_optimizer
 from flowgmm_jax.training.step import init_state, make_train_steps
@@ -84,11 +86,10 @@ def make_steps(config) -> Callable[[], None]:
     both = view([partial(random_crop, pad=config.augment.crop)], 256)
     draw = partial(
         draw_batch,
-        num_shards=microbatches,
-        batch_labeled=config.train.batch_labeled,
-        batch_unlabeled=config.train.batch_unlabeled,
-        student=both,
-        teacher=both,
+        sizes=BatchSizes(
+            config.train.batch_labeled, config.train.batch_unlabeled, num_microbatches=microbatches
+        ),
+        views=Views(both, both),
     )
     state = jax.jit(partial(init_state, model, tx))(
         jax.random.key(0), pool.x[:64].astype(jnp.float32), pool.y[:64]

@@ -17,8 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flowgmm_jax import cli, devices
-from flowgmm_jax.training import inputs
-from flowgmm_jax.training.trainer import map_steps, prepare
+from flowgmm_jax.training.trainer import make_batches, map_steps, prepare
 
 CONFIG = Path(__file__).parents[1] / "configs" / "digits.py"
 ROUNDS, CALLS = 7, 5
@@ -29,7 +28,7 @@ def make_run(device_bytes: int) -> Callable[[], float]:
     config = cli.load_config(str(CONFIG))
     config.data.device_bytes = device_bytes
     prepared = prepare(config)
-    source = inputs.source(prepared.dataset, prepared.split, config, 0, *prepared.views)
+    source = make_batches(prepared, 0)
     train_steps = map_steps(prepared, source)
     state = devices.replicate(prepared.make_state())
     count = config.train.steps_per_call

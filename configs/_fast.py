@@ -43,5 +43,4 @@ def give_classes_a_code(config: ConfigDict) -> None:
     config.prior.dimensions = 10
     config.prior.means = "split"
     config.prior.radius = 5.6  # any two are 7.9 apart, as above they are on average
-    config.loss.centred = True
-    config.loss.marginal_view = "teacher"
+    config.train.batch_density = config.train.batch_labeled

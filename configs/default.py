@@ -40,8 +40,6 @@ def get_config() -> ConfigDict:
     config.loss.labeled = "class_conditional"  # or cross_entropy
     config.loss.labeled_weight = 1.0
     config.loss.marginal_weight = 1.0
-    config.loss.marginal_view = "student"  # or teacher
-    config.loss.centred = False  # whether class terms see pixels without dequantisation noise
     config.loss.consistency = "likelihood"  # or cross_entropy
     config.loss.consistency_weight = 0.0
     config.loss.ramp_steps = 0
@@ -68,6 +66,9 @@ def get_config() -> ConfigDict:
     config.train.steps = 1000
     config.train.batch_labeled = 32  # over all devices
     config.train.batch_unlabeled = 32
+    # Unlabelled examples with a view of their own for the density, the teacher's. Only that one is
+    # then dequantised: classes have pixels at the centres of their grey levels. 0: none
+    config.train.batch_density = 0
     config.train.microbatches = 0  # in a batch, a power of two: docs/clusters.md; 0: one per device
     config.train.steps_per_call = 10  # steps between two looks at the clock and at signals
     config.train.log_every = 100

@@ -24,4 +24,5 @@ def get_config():
     config.train.steps = 3000
     config.train.batch_labeled = 64
     config.train.batch_unlabeled = 64
+    config.train.batch_density = 64
     return config

@@ -17,4 +17,5 @@ def get_config():
     config.train.steps = 3000
     config.train.batch_labeled = 16
     config.train.batch_unlabeled = 112
+    config.train.batch_density = 16
     return config

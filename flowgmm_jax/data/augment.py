@@ -5,9 +5,15 @@ float32 result; it is mapped over a batch with one key an example.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from flowgmm_jax.data.base import Info
+from flowgmm_jax.errors import InputError
 
 View = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -93,13 +99,85 @@ def jitter(key: jax.Array, x: jax.Array, scale: float) -> jax.Array:
     return x + scale * jax.random.normal(key, x.shape)
 
 
-def view(transforms: Sequence[View], levels: int) -> View:
-    """The transforms in order, then dequantisation where the data are integers (``levels`` > 0)."""
+class Views(NamedTuple):
+    """The views of one example that a batch holds.
+
+    Attributes:
+      student: the view x' that is trained on.
+      teacher: the view x'' that gives pseudo-labels.
+      density: the view whose density is trained: the teacher's, dequantised, or None.
+    """
+
+    student: View
+    teacher: View
+    density: View | None = None
+
+
+def pixel_centres(key: jax.Array, x: jax.Array) -> jax.Array:
+    """Integer grey levels at the centres of their bins, float32, as images are classified."""
+    del key
+    return x.astype(jnp.float32) + 0.5
+
+
+def view(transforms: Sequence[View], levels: int, to_float: View = dequantize) -> View:
+    """The transforms in order, then ``to_float`` if the data are integers (``levels`` > 0).
+
+    The random numbers of the transforms do not depend on ``to_float``.
+    """
 
     def apply(key, x):
         *keys, key_noise = jax.random.split(key, len(transforms) + 1)
         for transform, key_i in zip(transforms, keys, strict=True):
             x = transform(key_i, x)
-        return dequantize(key_noise, x) if levels else x
+        return to_float(key_noise, x) if levels else x
 
     return apply
+
+
+def make_views(config: ConfigDict, info: Info) -> Views:
+    """The views that ``config.augment`` describes.
+
+    If the density has a view of its own (``config.train.batch_density``), only that one is
+    dequantised; the others, which are classified, have pixels at the centres of their grey levels.
+
+    Raises:
+      InputError: for a transformation that the examples do not allow.
+    """
+    weak, strong = _transforms(config.augment, info)
+    to_float = pixel_centres if config.train.batch_density else dequantize
+    return Views(
+        view(strong, info.levels, to_float),
+        view(weak, info.levels, to_float),
+        view(weak, info.levels) if config.train.batch_density else None,
+    )
+
+
+def _transforms(fields: ConfigDict, info: Info) -> tuple[list[View], list[View]]:
+    """The weak transforms of the teacher and the strong ones of the student."""
+    for_images = ("affine", "elastic", "cutout", "crop", "flip")
+    if any(fields[name] for name in for_images) and len(info.shape) != 3:
+        raise InputError(
+            f"config.augment.{', '.join(for_images)} are for images, but examples have shape "
+            f"{info.shape}: expected only config.augment.jitter"
+        )
+    if any(fields.jitter) and len(info.shape) != 1:
+        raise InputError(
+            f"config.augment.jitter is for vectors, but examples have shape {info.shape}"
+        )
+    if any(fields.jitter):
+        student, teacher = (partial(jitter, scale=scale) for scale in fields.jitter)
+        return [teacher], [student]
+    weak, strong = [], []
+    if fields.crop:
+        weak.append(partial(random_crop, pad=fields.crop))
+    if fields.flip:
+        weak.append(random_flip)
+    if fields.affine or fields.elastic:
+        angle, scale, shear = fields.affine or (0.0, 0.0, 0.0)
+        strong.append(
+            partial(random_warp, angle=angle, scale=scale, shear=shear, elastic=fields.elastic)
+        )
+    strong += weak
+    if fields.cutout:
+        strong.append(partial(cutout, side=fields.cutout))
+    return weak, strong

@@ -1,207 +1,101 @@
-"""Batches as a function of (seed, step, position of the example) alone.
+"""Batches of views: what the steps of a training run see.
 
-So a run resumes from its step with no cursor to restore, and any number of devices trains on the
-same batches. A batch is drawn in three pure pieces: which examples a step sees
-(``draw_indices``), the examples themselves (``gather``), and random views of them (``make_views``).
-``draw_batch`` composes them on the device, so that nothing waits for the host; where the examples
-do not fit on the device, ``stream`` takes the first two on the host.
+A microbatch is drawn in three pure pieces: which examples (``sampling.draw_indices``), the examples
+themselves (``sampling.gather``), and random views of them (``apply_views``). ``draw_batch``
+composes them on the device, so that nothing waits for the host. If the examples do not fit on the
+device, the host does the first two, reading from a file if that is where they are, and sends the
+examples as they are stored; their views are made inside the step. So the batches are the same bit
+for bit, and a run resumes with no state of an iterator.
 """
 
-from typing import NamedTuple
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
+import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
-from flowgmm_jax.data.augment import View
+from flowgmm_jax import devices
+from flowgmm_jax.data.augment import Views
+from flowgmm_jax.data.sampling import (
+    BatchSizes,
+    RawBatch,
+    draw_indices,
+    gather,
+    positions,
+    split_keys,
+)
+from flowgmm_jax.data.splits import Pool
+from flowgmm_jax.errors import InputError
 
-ROUNDS = 4
-
-
-class Pool(NamedTuple):
-    """A training set, on the device or on the host.
-
-    Attributes:
-      x: (N, ...), uint8 images or float vectors.
-      y: (N,) int32.
-      labeled: (n_l,) int32, indices of the labelled examples.
-      unlabeled: (n_u,) int32.
-    """
-
-    x: jax.Array | np.ndarray
-    y: jax.Array | np.ndarray
-    labeled: jax.Array | np.ndarray
-    unlabeled: jax.Array | np.ndarray
-
-
-class Share(NamedTuple):
-    """One of the equal parts of every batch, which a device takes at once.
-
-    Attributes:
-      shard: scalar int32, its number.
-      num_shards: how many there are, a multiple of the number of devices; divides both batch sizes.
-    """
-
-    shard: jax.Array | int
-    num_shards: int
-
-
-class Examples(NamedTuple):
-    """One share of the examples of a step, as they are stored.
-
-    Attributes:
-      x_labeled: (b_l, ...), integers or floats.
-      y: (b_l,) int32.
-      x_unlabeled: (b_u, ...).
-    """
-
-    x_labeled: jax.Array | np.ndarray
-    y: jax.Array | np.ndarray
-    x_unlabeled: jax.Array | np.ndarray
+THREADS = 8
 
 
 class Batch(NamedTuple):
-    """What a training step sees: B_l labelled and B_u unlabelled examples, dequantised.
+    """What a training step sees: views of B_l labelled and B_u unlabelled examples, float32.
+
+    Integer images are dequantised, unless ``x_density`` is given: then it alone is, and the other
+    views have pixels at the centres of their grey levels.
 
     Attributes:
-      x_labeled: (B_l, ...) float32.
+      x_labeled: (B_l, ...), student views.
       y: (B_l,) int32.
-      x_unlabeled: (B_u, ...), the student view x'.
-      x_teacher: (B_u, ...), the other view x'' of the same examples.
+      x_student: (B_u, ...), the views x' that are trained on.
+      x_teacher: (B_u, ...), the views x'' of the same examples that give pseudo-labels.
+      x_density: (B_d, ...), teacher views of every (B_u / B_d)-th of these examples, whose density
+        is trained; or None.
     """
 
     x_labeled: jax.Array
     y: jax.Array
-    x_unlabeled: jax.Array
+    x_student: jax.Array
     x_teacher: jax.Array
+    x_density: jax.Array | None = None
 
 
-def shuffled_index(key: jax.Array, position: jax.Array, n: int) -> jax.Array:
-    """The entries ``position`` of an endless sequence of shuffles of range(n).
-
-    Every n consecutive positions from a multiple of n hold each index once. Each entry is computed
-    by itself, without the shuffle being stored: a Feistel network permutes the smallest square of a
-    power of two that holds n, and is walked until it lands below n (Black & Rogaway 2002, "Ciphers
-    with arbitrary finite domains").
-
-    Args:
-      key: a PRNG key.
-      position: (...,) uint32.
-      n: static, at least 1.
-
-    Returns:
-      (...,) int32 in [0, n).
-    """
-    half_bits = max(1, ((n - 1).bit_length() + 1) // 2)
-    mask = jnp.uint32((1 << half_bits) - 1)
-    position = position.astype(jnp.uint32)
-    epoch, slot = position // n, position % n
-    round_keys = jax.random.bits(key, (ROUNDS,), jnp.uint32)
-
-    def mix(value):  # the finaliser of MurmurHash3
-        value = (value ^ (value >> 16)) * jnp.uint32(0x85EBCA6B)
-        value = (value ^ (value >> 13)) * jnp.uint32(0xC2B2AE35)
-        return value ^ (value >> 16)
-
-    salt = mix(epoch + jnp.uint32(0x9E3779B9))
-
-    def permute(value):
-        left, right = value >> half_bits, value & mask
-        for i in range(ROUNDS):
-            left, right = right, left ^ (mix(right ^ mix(salt + round_keys[i])) & mask)
-        return (left << half_bits) | right
-
-    def walk(value):
-        return jnp.where(value < n, value, permute(value))
-
-    index = jax.lax.while_loop(lambda v: jnp.any(v >= n), walk, permute(slot))
-    return index.astype(jnp.int32)
-
-
-def _positions(step: jax.Array, share: Share, size: int) -> jax.Array:
-    """Positions in the endless sequence of examples, of the ``size`` of this share of a step."""
-    return (step * share.num_shards + share.shard) * size + jnp.arange(size)
-
-
-def _keys(key: jax.Array) -> tuple[tuple[jax.Array, jax.Array], ...]:
-    """Keys of the order and of the views, of labelled and of unlabelled examples."""
-    return tuple(tuple(jax.random.split(part)) for part in jax.random.split(key))
-
-
-def draw_indices(
-    labeled: jax.Array,
-    unlabeled: jax.Array,
+def apply_views(
+    raw: RawBatch,
     key: jax.Array,
     step: jax.Array,
-    share: Share,
-    batch_labeled: int,
-    batch_unlabeled: int,
-) -> tuple[jax.Array, jax.Array]:
-    """Which examples a share of the batch of a step holds.
-
-    Args:
-      labeled: (n_l,) int32, indices of the labelled examples.
-      unlabeled: (n_u,) int32.
-      key: the run's data key.
-      step: scalar int32.
-      share: whose part of the batch.
-      batch_labeled: labelled examples of the whole batch.
-      batch_unlabeled: unlabelled ones; may be 0.
-
-    Returns:
-      Indices (b_l,) and (b_u,) of the examples at the global positions shard * B / num_shards ...
-      of this step.
-    """
-
-    def draw(key_order, indices, batch):
-        size = batch // share.num_shards
-        if not size:
-            return indices[:0]
-        return indices[shuffled_index(key_order, _positions(step, share, size), len(indices))]
-
-    (order_labeled, _), (order_unlabeled, _) = _keys(key)
-    return (
-        draw(order_labeled, labeled, batch_labeled),
-        draw(order_unlabeled, unlabeled, batch_unlabeled),
-    )
-
-
-def gather(
-    x: jax.Array | np.ndarray, y: jax.Array | np.ndarray, indices: tuple[jax.Array, jax.Array]
-) -> Examples:
-    """The examples of ``draw_indices``, of a training set x (N, ...), y (N,)."""
-    labeled, unlabeled = indices
-    return Examples(x[labeled], y[labeled], x[unlabeled])
-
-
-def make_views(
-    examples: Examples, key: jax.Array, step: jax.Array, share: Share, student: View, teacher: View
+    microbatch: jax.Array,
+    sizes: BatchSizes,
+    views: Views,
 ) -> Batch:
-    """Random views of a share of the examples of a step.
+    """Random views of a microbatch.
 
     Args:
-      examples: of ``gather``.
+      raw: its examples.
       key: the run's data key.
       step: scalar int32.
-      share: whose part of the batch the examples are.
-      student: ``(key, x) -> x``, the view of one example that is trained on.
-      teacher: the view that gives pseudo-labels.
+      microbatch: scalar int32, its number.
+      sizes: of the whole batch.
+      views: of one example; that of the density has the random numbers of the teacher's.
     """
 
-    def apply(view, number, key_views, x):
-        if not len(x):
-            return x.astype(jnp.float32)
+    def apply(view, number, key_views, x, every=1):
+        x_viewed = x[::every]
+        if not len(x_viewed):
+            return x_viewed.astype(jnp.float32)
         key_view = jax.random.fold_in(key_views, number)
-        positions = _positions(step, share, len(x))
-        keys = jax.vmap(lambda position: jax.random.fold_in(key_view, position))(positions)
-        return jax.vmap(view)(keys, x)
+        at = positions(step, microbatch, sizes.num_microbatches, len(x))[::every]
+        keys = jax.vmap(lambda position: jax.random.fold_in(key_view, position))(at)
+        return jax.vmap(view)(keys, x_viewed)
 
-    (_, views_labeled), (_, views_unlabeled) = _keys(key)
+    (_, key_labeled), (_, key_unlabeled) = split_keys(key)
+    x_density = None
+    if sizes.density:
+        every = sizes.unlabeled // sizes.density
+        x_density = apply(views.density, 1, key_unlabeled, raw.x_unlabeled, every)
     return Batch(
-        apply(student, 0, views_labeled, examples.x_labeled),
-        examples.y,
-        apply(student, 0, views_unlabeled, examples.x_unlabeled),
-        apply(teacher, 1, views_unlabeled, examples.x_unlabeled),
+        apply(views.student, 0, key_labeled, raw.x_labeled),
+        raw.y,
+        apply(views.student, 0, key_unlabeled, raw.x_unlabeled),
+        apply(views.teacher, 1, key_unlabeled, raw.x_unlabeled),
+        x_density,
     )
 
 
@@ -209,20 +103,155 @@ def draw_batch(
     pool: Pool,
     key: jax.Array,
     step: jax.Array,
-    shard: jax.Array,
-    num_shards: int,
-    batch_labeled: int,
-    batch_unlabeled: int,
-    student: View,
-    teacher: View,
+    microbatch: jax.Array,
+    sizes: BatchSizes,
+    views: Views,
 ) -> Batch:
-    """One share of the batch of a step, from a pool on the device.
+    """A microbatch of a step, from a pool on the device; the arguments are those of
+    ``draw_indices`` and ``apply_views``."""
+    indices = draw_indices(pool.labeled, pool.unlabeled, key, step, microbatch, sizes)
+    return apply_views(gather(pool, indices), key, step, microbatch, sizes, views)
 
-    ``num_shards`` divides both batch sizes; the other arguments are those of ``draw_indices`` and
-    ``make_views``.
+
+class Window(NamedTuple):
+    """The examples of some consecutive steps, of a device's microbatches.
+
+    Attributes:
+      first_step: scalar int32.
+      raw: a RawBatch whose arrays have two more axes in front, of microbatches and of steps.
     """
-    share = Share(shard, num_shards)
-    indices = draw_indices(
-        pool.labeled, pool.unlabeled, key, step, share, batch_labeled, batch_unlabeled
+
+    first_step: jax.Array
+    raw: RawBatch
+
+
+def stream(
+    pool: Pool,
+    key: jax.Array,
+    steps: range,
+    microbatches: Sequence[int],
+    sizes: BatchSizes,
+    prefetch: int,
+) -> Iterator[tuple[int, RawBatch]]:
+    """The examples of each step, read ahead by threads.
+
+    Args:
+      pool: the training set, on the host; its memory may be a file.
+      key: the run's data key.
+      steps: consecutive ones, from the next.
+      microbatches: the numbers of this process's microbatches.
+      sizes: of the whole batch.
+      prefetch: number of steps to read ahead.
+
+    Returns:
+      An iterator over steps and their RawBatch, arrays (len(microbatches), b, ...).
+
+    Raises:
+      InputError: if JAX may not use the CPU, which computes the indices.
+    """
+    try:
+        cpu = jax.local_devices(backend="cpu")[0]
+    except RuntimeError as error:
+        raise InputError(
+            "streaming from the host needs JAX's CPU backend beside the accelerator's: expected "
+            f"JAX_PLATFORMS to name cpu too, found {jax.config.jax_platforms!r}"
+        ) from error
+    on_cpu = jax.device_put((pool.labeled, pool.unlabeled, key), cpu)
+
+    @jax.jit
+    def indices(labeled, unlabeled, key, step):
+        draw = partial(draw_indices, labeled, unlabeled, key, step, sizes=sizes)
+        return jax.vmap(draw)(np.asarray(microbatches, np.int32))
+
+    def read(step):
+        return step, gather(pool, jax.device_get(indices(*on_cpu, step)))
+
+    options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=max(prefetch, THREADS))
+    return iter(grain.MapDataset.source(steps).map(read).to_iter_dataset(options))
+
+
+def next_window(raw_batches: Iterator[tuple[int, RawBatch]], count: int, capacity: int) -> Window:
+    """The next ``count`` steps of a ``stream``, distributed over the local devices.
+
+    Missing steps are filled up with zeros to ``capacity``, so that one program serves any number of
+    steps.
+    """
+    steps, raw = zip(*itertools.islice(raw_batches, count), strict=True)
+
+    def stack(*arrays):
+        microbatches, *shape = arrays[0].shape
+        stacked = np.zeros((microbatches, capacity, *shape), arrays[0].dtype)
+        for i, array in enumerate(arrays):
+            stacked[:, i] = array
+        return stacked
+
+    return Window(
+        devices.replicate(np.int32(steps[0])), devices.distribute(jax.tree.map(stack, *raw))
     )
-    return make_views(gather(pool.x, pool.y, indices), key, step, share, student, teacher)
+
+
+def draw_from_window(
+    window: Window,
+    key: jax.Array,
+    step: jax.Array,
+    microbatch: jax.Array,
+    sizes: BatchSizes,
+    views: Views,
+) -> Batch:
+    """A microbatch of a step, as ``draw_batch`` gives it, from the window of its device: the k
+    microbatches of device i have the numbers i k ... i k + k - 1."""
+    raw = jax.tree.map(
+        lambda array: array[microbatch % len(array), step - window.first_step], window.raw
+    )
+    return apply_views(raw, key, step, microbatch, sizes, views)
+
+
+class BatchSource(NamedTuple):
+    """Where the steps get their batches.
+
+    Attributes:
+      draw: ``(data, key, step, microbatch) -> Batch``, inside the step.
+      next_data: ``(count) -> data`` of the next ``count`` steps, on the local devices.
+    """
+
+    draw: Callable[[Any, jax.Array, jax.Array, jax.Array], Batch]
+    next_data: Callable[[int], Any]
+
+
+def make_batches(
+    pool: Pool, config: ConfigDict, views: Views, key: jax.Array, first_step: int
+) -> BatchSource:
+    """Batches from the devices' memory if the examples take at most ``config.data.device_bytes``,
+    otherwise from the host's; they are the same.
+
+    Args:
+      pool: the training set.
+      config: of the run.
+      views: of one example.
+      key: the run's data key.
+      first_step: the next one.
+    """
+    train = config.train
+    sizes = BatchSizes(
+        train.batch_labeled,
+        train.batch_unlabeled,
+        train.batch_density,
+        train.microbatches or jax.device_count(),
+    )
+    if pool.x.nbytes <= config.data.device_bytes:
+        on_devices = devices.replicate(pool)
+        return BatchSource(partial(draw_batch, sizes=sizes, views=views), lambda count: on_devices)
+
+    capacity = train.steps_per_call
+    raw_batches = stream(
+        pool,
+        key,
+        range(first_step, train.steps),
+        devices.local_microbatches(sizes.num_microbatches),
+        sizes,
+        prefetch=2 * capacity,
+    )
+    return BatchSource(
+        partial(draw_from_window, sizes=sizes, views=views),
+        lambda count: next_window(raw_batches, count, capacity),
+    )

@@ -4,18 +4,25 @@ A split depends on the images and `split_seed`, never on the seed of the trainin
 order in which a source happens to store the images.
 """
 
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from flowgmm_jax.data import builtin, hashing, published
-from flowgmm_jax.data.base import Dataset
+from flowgmm_jax.data import augment, builtin, hashing, published
+from flowgmm_jax.data.base import Dataset, blocks
 from flowgmm_jax.errors import InputError
 
 ALL_LABELS = -1
 PUBLISHED_LABELS = 0
+
+# Examples that parameters are initialised from: enough of both kinds for actnorm's means and
+# deviations, and of the labelled ones for the means of classes, but few enough for a large network.
+INIT_LABELED, INIT_UNLABELED = 1000, 256
 
 
 class Split(NamedTuple):
@@ -30,6 +37,22 @@ class Split(NamedTuple):
     labeled: np.ndarray
     unlabeled: np.ndarray
     validation: np.ndarray
+
+
+class Pool(NamedTuple):
+    """A training set as batches are drawn from it, on the device or on the host.
+
+    Attributes:
+      x: (N, ...), uint8 images or float vectors.
+      y: (N,) int32, -1 for every label that may not be used.
+      labeled: (n_l,) int32, indices of the labelled examples.
+      unlabeled: (n_u,) int32.
+    """
+
+    x: jax.Array | np.ndarray
+    y: jax.Array | np.ndarray
+    labeled: jax.Array | np.ndarray
+    unlabeled: jax.Array | np.ndarray
 
 
 def make_split(dataset: Dataset, data: ConfigDict) -> Split:
@@ -152,3 +175,57 @@ def _check_indices(field: str, indices: np.ndarray, size: int) -> None:
         )
     if len(np.unique(indices)) < len(indices):
         raise InputError(f"{field} has repeated indices")
+
+
+def make_pool(dataset: Dataset, split: Split) -> Pool:
+    """The training set without the labels that may not be used."""
+    y = np.full_like(dataset.y_train, -1)
+    y[split.labeled] = dataset.y_train[split.labeled]
+    labeled, unlabeled = (a.astype(np.int32) for a in (split.labeled, split.unlabeled))
+    return Pool(dataset.x_train, y, labeled, unlabeled)
+
+
+def fingerprint(dataset: Dataset, split: Split) -> str:
+    """Digest of everything that training sees of the data, so that a run goes on with no other."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in (*make_pool(dataset, split), split.validation):
+        for block in blocks(array):
+            digest.update(np.ascontiguousarray(block))
+    return digest.hexdigest()
+
+
+def held_out(dataset: Dataset, split: Split) -> tuple[str, np.ndarray, np.ndarray]:
+    """The examples that are evaluated during training, with their name: "validation" if there are
+    any, otherwise "test", from which nothing is chosen."""
+    if split.validation.size:
+        return "validation", dataset.x_train[split.validation], dataset.y_train[split.validation]
+    return "test", dataset.x_test, dataset.y_test
+
+
+def initial_examples(
+    dataset: Dataset, split: Split, config: ConfigDict
+) -> tuple[jax.Array, jax.Array]:
+    """Examples that parameters are initialised from, without augmentation.
+
+    Returns:
+      x (B, ...) float32, dequantised, and y (B,) int32: some labelled examples, and some unlabelled
+      ones with label -1.
+
+    Raises:
+      InputError: if means are to be placed at classes and one has no label.
+    """
+    rng = np.random.default_rng(config.seed)
+    labeled, unlabeled = (
+        rng.permutation(indices)[:most]
+        for indices, most in ((split.labeled, INIT_LABELED), (split.unlabeled, INIT_UNLABELED))
+    )
+    y = np.concatenate([dataset.y_train[labeled], np.full(len(unlabeled), -1, np.int32)])
+    x = dataset.x_train[np.concatenate([labeled, unlabeled])]
+    missing = np.setdiff1d(np.arange(dataset.info.num_classes), y)
+    if config.prior.means in ("data", "latents") and missing.size:
+        raise InputError(
+            f"config.prior.means is {config.prior.means!r}, but class {missing[0]} has no labelled "
+            "example to take a mean of"
+        )
+    keys = jax.random.split(jax.random.key(config.seed), len(x))
+    return jax.vmap(augment.view([], dataset.info.levels))(keys, jnp.asarray(x)), jnp.asarray(y)

@@ -17,7 +17,7 @@ class posterior and inverse are exact. A sample of class y is drawn as z_code ab
 given z_code, and then code and s given r.
 
 The pixels of the code add noise to t(r): nothing to classes where they are background, as in a
-drawing, and are classified at the centres of their grey levels (``loss.centred``).
+drawing, and are classified at the centres of their grey levels (``train.batch_density``).
 """
 
 from collections.abc import Callable

@@ -37,7 +37,8 @@ class Loss(NamedTuple):
       labeled_weight: weight of the labelled term.
       marginal_weight: weight of -log p(x). With class_conditional it is taken over the unlabelled
         examples alone, as in the poster, since log p(x | y) is the likelihood of the labelled ones;
-        with cross_entropy over the whole batch: log p(x) + log p(y | x) = log p(x, y).
+        with cross_entropy over the whole batch: log p(x) + log p(y | x) = log p(x, y). If the batch
+        has views of its own for the density, it is taken over these only.
       consistency: how the student view is drawn to the teacher view's label: "likelihood",
         -log p(x' | y''), or "cross_entropy", -log p(y'' | x'). The poster prints the first without
         the Jacobian of f ("Consistency Loss Term"), as a density of latents; as a density of data,
@@ -45,12 +46,6 @@ class Loss(NamedTuple):
       consistency_weight: its weight; 0 leaves the teacher view out.
       ramp_steps: steps over which that weight rises linearly from 0.
       confidence: teacher views with a smaller largest posterior are left out; 0 takes all.
-      marginal_view: whose -log p(x) that is: of the "student" views, as above, or of "teacher"
-        views, as many as there are labelled examples. Where student views are deformed and teacher
-        views are not, the density of the data is that of the teacher's.
-      centred: whether the terms of the class take pixels at the centres of their grey levels, as a
-        model in use classifies them, and the density alone takes them dequantised. Both class terms
-        must be "cross_entropy": a likelihood is a density.
     """
 
     labeled: str
@@ -60,8 +55,6 @@ class Loss(NamedTuple):
     consistency_weight: float
     ramp_steps: int
     confidence: float
-    marginal_view: str = "student"
-    centred: bool = False
 
 
 def _label_term(kind: str, tables: density.Tables, y: jax.Array, prior: gmm.GMM) -> jax.Array:
@@ -93,7 +86,6 @@ def flowgmm(
     for field, kind, kinds in (
         ("labeled", loss.labeled, ("class_conditional", "cross_entropy")),
         ("consistency", loss.consistency, ("likelihood", "cross_entropy")),
-        ("marginal_view", loss.marginal_view, ("student", "teacher")),
         ("means", prior.means, tuple(gmm.PLACEMENTS)),
     ):
         if kind not in kinds:
@@ -112,14 +104,6 @@ def flowgmm(
             f"config.prior.dimensions is {dimensions}"
         )
 
-    if loss.centred and len(shape) != 3:
-        raise InputError(f"config.loss.centred is for images, expected False for shape {shape}")
-    if loss.centred and not loss.labeled == loss.consistency == "cross_entropy":
-        raise InputError(
-            f"config.loss.labeled is {loss.labeled!r} and config.loss.consistency "
-            f"{loss.consistency!r}, expected 'cross_entropy' where config.loss.centred is True"
-        )
-
     def events(x):
         """Examples as the flow takes them; integer images at the centres of their bins."""
         x = jnp.asarray(x)
@@ -129,9 +113,6 @@ def flowgmm(
         if not jnp.issubdtype(x.dtype, jnp.integer):
             return x
         return x.astype(jnp.float32) + (0.5 if len(shape) == 3 else 0.0)
-
-    def for_classes(x):
-        return jnp.floor(x) + 0.5 if loss.centred else x
 
     def init(key, x, y):
         x = events(x)
@@ -164,8 +145,7 @@ def flowgmm(
     def objective(params, batch: Batch, key, step):
         del key  # the density is deterministic; models with latent noise need it
         num_labeled = len(batch.y)
-        x_students = jnp.concatenate([batch.x_labeled, batch.x_unlabeled])
-        students = tables(params, for_classes(x_students))
+        students = tables(params, jnp.concatenate([batch.x_labeled, batch.x_student]))
         labeled, unlabeled = (
             density.Tables(*[table[rows] for table in students])
             for rows in (slice(num_labeled), slice(num_labeled, None))
@@ -174,18 +154,16 @@ def flowgmm(
             "labeled": loss.labeled_weight
             * _label_term(loss.labeled, labeled, batch.y, params["prior"]).mean()
         }
-        if loss.marginal_view == "teacher":
-            # Every so many, so that the batch has the same ones however it is divided.
-            every = max(len(batch.x_teacher) // num_labeled, 1)
-            explained = seen = tables(params, batch.x_teacher[::every]).joint
+        if batch.x_density is not None:
+            explained = seen = tables(params, batch.x_density).joint
         else:
-            seen = (tables(params, x_students) if loss.centred else students).joint
+            seen = students.joint
             explained = seen if loss.labeled == "cross_entropy" else unlabeled.joint
         if len(explained):
             terms["marginal"] = loss.marginal_weight * losses.marginal_nll(explained).mean()
         metrics = {}
         if loss.consistency_weight and len(unlabeled.logits):
-            teacher = tables(jax.lax.stop_gradient(params), for_classes(batch.x_teacher))
+            teacher = tables(jax.lax.stop_gradient(params), batch.x_teacher)
             y, probability = losses.pseudo_labels(teacher.logits)
             confident = probability >= loss.confidence
             term = _label_term(loss.consistency, unlabeled, y, params["prior"])

@@ -23,6 +23,7 @@ RANGES = {
     "train.steps": (1, None),
     "train.batch_labeled": (1, None),
     "train.batch_unlabeled": (0, None),
+    "train.batch_density": (0, None),
     "train.microbatches": (0, None),
     "train.steps_per_call": (1, None),
     "train.log_every": (1, None),
@@ -55,12 +56,19 @@ def check(config: ConfigDict) -> None:
             f"config.prior.trainable names {', '.join(sorted(moved))}, expected neither means nor "
             f"log_scale where config.prior.dimensions is {config.prior.dimensions}"
         )
-    unlabeled, labeled = config.train.batch_unlabeled, config.train.batch_labeled
-    if config.loss.marginal_view == "teacher" and (not unlabeled or unlabeled % labeled):
+    density, unlabeled = config.train.batch_density, config.train.batch_unlabeled
+    if density and (not unlabeled or unlabeled % density):
         raise InputError(
-            f"config.train.batch_unlabeled is {unlabeled}, expected a multiple of batch_labeled, "
-            f"{labeled}, where config.loss.marginal_view is 'teacher'"
+            f"config.train.batch_density is {density}, expected 0 or a divisor of "
+            f"config.train.batch_unlabeled, {unlabeled}"
         )
+    for field in ("labeled", "consistency"):
+        if density and config.loss[field] != "cross_entropy":
+            raise InputError(
+                f"config.loss.{field} is {config.loss[field]!r}, expected 'cross_entropy' if "
+                "config.train.batch_density is not 0: only views of the density are dequantised, "
+                "and a likelihood is a density"
+            )
     if len(config.augment.jitter) != 2 or min(config.augment.jitter) < 0:
         raise InputError(
             f"config.augment.jitter is {tuple(config.augment.jitter)}, expected two numbers of "
@@ -76,7 +84,7 @@ def check(config: ConfigDict) -> None:
         microbatches,
         "0 (one per device), or another number of devices (CUDA_VISIBLE_DEVICES)",
     )
-    for field in ("batch_labeled", "batch_unlabeled"):
+    for field in ("batch_labeled", "batch_unlabeled", "batch_density"):
         batch = config.train[field]
         devices.check_divides(f"train.{field}", batch)
         if microbatches and batch % microbatches:

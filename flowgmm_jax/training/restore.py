@@ -9,14 +9,13 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from flowgmm_jax.data import datasets
-from flowgmm_jax.data.splits import make_split
+from flowgmm_jax.data.splits import fingerprint, make_split
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.experiment import Subject
 from flowgmm_jax.files import read_json, to_json
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.build import build
 from flowgmm_jax.runs import checkpoint
-from flowgmm_jax.training import inputs
 from flowgmm_jax.training.optimizer import make_optimizer
 from flowgmm_jax.training.step import TrainState, init_state
 
@@ -98,7 +97,7 @@ def load_subject(
         config.data.split_file = split_file
     dataset = datasets.load(config.data)
     split = make_split(dataset, config.data)
-    if inputs.fingerprint(dataset, split) != config.data.fingerprint:
+    if fingerprint(dataset, split) != config.data.fingerprint:
         raise InputError(
             f"{workdir} was trained on other data than those of {config.data.name} "
             f"{config.data.data_dir}: expected the same examples and labelled split, see "

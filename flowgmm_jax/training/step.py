@@ -10,9 +10,8 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from flowgmm_jax.data.batches import Batch
+from flowgmm_jax.devices import AXIS
 from flowgmm_jax.models.base import Metrics, Model
-
-AXIS = "devices"
 
 
 class TrainState(NamedTuple):

@@ -12,9 +12,7 @@ import optax
 from ml_collections import ConfigDict
 
 from flowgmm_jax import devices
-from flowgmm_jax.data import datasets
-from flowgmm_jax.data.augment import View
-from flowgmm_jax.data.splits import Split, make_split
+from flowgmm_jax.data import augment, batches, datasets, splits
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.evaluation.metrics import make_evaluator
 from flowgmm_jax.files import read_json, to_json, write_json
@@ -24,11 +22,10 @@ from flowgmm_jax.runs import checkpoint, processes
 from flowgmm_jax.runs.differences import check_agrees
 from flowgmm_jax.runs.log import Clock, MetricsWriter
 from flowgmm_jax.runs.workdir import claim, lock
-from flowgmm_jax.training import inputs
 from flowgmm_jax.training.check import check
 from flowgmm_jax.training.loop import most_skipped, run_loop
 from flowgmm_jax.training.optimizer import make_optimizer, train_only
-from flowgmm_jax.training.step import TrainState, init_state, make_train_steps
+from flowgmm_jax.training.step import TrainState, init_state, make_train_steps, run_keys
 
 
 class Result(NamedTuple):
@@ -65,7 +62,7 @@ class Prepared(NamedTuple):
       tx: the optimiser.
       dataset: the data.
       split: their labelled, unlabelled and held-out examples.
-      views: of the student and the teacher.
+      views: of one example.
       make_state: gives the state before the first step.
       like: its structure, shapes and dtypes.
     """
@@ -74,8 +71,8 @@ class Prepared(NamedTuple):
     model: Model
     tx: optax.GradientTransformation
     dataset: datasets.Dataset
-    split: Split
-    views: tuple[View, View]
+    split: splits.Split
+    views: augment.Views
     make_state: Callable[[], TrainState]
     like: TrainState
 
@@ -90,12 +87,12 @@ def prepare(config: ConfigDict) -> Prepared:
     config = resolve(config)
     model, tx = build(config), make_optimizer(config)
     dataset = datasets.load(config.data)
-    split = make_split(dataset, config.data)
+    split = splits.make_split(dataset, config.data)
     if config.train.batch_unlabeled and not len(split.unlabeled):
         raise InputError("config.train.batch_unlabeled is not 0, but no example is unlabelled")
-    views = inputs.views(config, dataset.info)
-    config.data.fingerprint = inputs.fingerprint(dataset, split)
-    x, y = inputs.initial_examples(dataset, split, config)
+    views = augment.make_views(config, dataset.info)
+    config.data.fingerprint = splits.fingerprint(dataset, split)
+    x, y = splits.initial_examples(dataset, split, config)
     make_state = partial(jax.jit(partial(init_state, model, tx)), jax.random.key(config.seed), x, y)
     try:
         like = jax.eval_shape(make_state)
@@ -107,7 +104,16 @@ def prepare(config: ConfigDict) -> Prepared:
     return Prepared(config, model, tx, dataset, split, views, make_state, like)
 
 
-def map_steps(prepared: Prepared, source: inputs.Source) -> Callable:
+def make_batches(prepared: Prepared, first_step: int) -> batches.BatchSource:
+    """The batches of a run, from its next step."""
+    pool, (key_data, _) = (
+        splits.make_pool(prepared.dataset, prepared.split),
+        run_keys(prepared.config.seed),
+    )
+    return batches.make_batches(pool, prepared.config, prepared.views, key_data, first_step)
+
+
+def map_steps(prepared: Prepared, source: batches.BatchSource) -> Callable:
     """``make_train_steps`` of a run, with batches from a source, mapped over the devices."""
     config = prepared.config
     train_steps = make_train_steps(
@@ -186,10 +192,10 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> Result:
             return Result(**finished)
         state = processes.broadcast(start.state, prepared.like)
 
-        source = inputs.source(dataset, prepared.split, config, int(state.step), *prepared.views)
+        source = make_batches(prepared, int(state.step))
         train_steps = map_steps(prepared, source)
         evaluate = make_evaluator(prepared.model, dataset.info.levels)
-        held_out = inputs.held_out(dataset, prepared.split)
+        held_out = splits.held_out(dataset, prepared.split)
 
         def advance(state, count):
             state, metrics = train_steps(state, source.next_data(count), config.seed, count)

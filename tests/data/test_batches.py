@@ -9,7 +9,9 @@ import pytest
 from helpers import FAST_COMPILATION, compiled
 
 from flowgmm_jax.data import augment
-from flowgmm_jax.data.batches import Pool, draw_batch, shuffled_index
+from flowgmm_jax.data.batches import draw_batch
+from flowgmm_jax.data.sampling import BatchSizes, shuffled_index
+from flowgmm_jax.data.splits import Pool
 
 SIZES = [1, 2, 3, 10, 100, 1000, 59_000]
 
@@ -77,35 +79,52 @@ def make_pool():
 
 @partial(
     jax.jit,
-    static_argnames=("num_shards", "batch_unlabeled"),
+    static_argnames=("num_microbatches", "unlabeled", "density"),
     compiler_options=FAST_COMPILATION,
 )
-def draw(step, shard, num_shards=1, batch_unlabeled=16, seed=0):
-    views = augment.view([partial(augment.random_crop, pad=1)], 256)
-    return draw_batch(
-        make_pool(), jax.random.key(seed), step, shard, num_shards, 8, batch_unlabeled, views, views
-    )
+def draw(step, microbatch, num_microbatches=1, unlabeled=16, density=0, seed=0):
+    to_float = augment.pixel_centres if density else augment.dequantize
+    crop = [partial(augment.random_crop, pad=1)]
+    view = augment.view(crop, 256, to_float)
+    views = augment.Views(view, view, augment.view(crop, 256) if density else None)
+    sizes = BatchSizes(8, unlabeled, density, num_microbatches)
+    return draw_batch(make_pool(), jax.random.key(seed), step, microbatch, sizes, views)
 
 
-@pytest.mark.parametrize("num_shards", [1, 2, 4, 8])
-def test_the_shares_of_the_devices_make_up_the_whole_batch(num_shards):
-    whole = draw(5, 0)
-    shares = [draw(5, shard, num_shards) for shard in range(num_shards)]
-    together = jax.tree.map(lambda *parts: np.concatenate(parts), *shares)
+@pytest.mark.parametrize(
+    ("num_microbatches", "density"), [(1, 0), (2, 0), (4, 0), (8, 0), (2, 4), (2, 16)]
+)
+def test_the_microbatches_make_up_the_whole_batch(num_microbatches, density):
+    whole = draw(5, 0, density=density)
+    microbatches = [draw(5, m, num_microbatches, density=density) for m in range(num_microbatches)]
+    together = jax.tree.map(lambda *parts: np.concatenate(parts), *microbatches)
     jax.tree.map(np.testing.assert_array_equal, together, whole)
+
+
+@pytest.mark.parametrize("density", [4, 16])
+def test_views_for_the_density_are_dequantised_teacher_views_of_every_so_many(density):
+    batch, dequantised = draw(5, 0, density=density), draw(5, 0)
+    np.testing.assert_array_equal(batch.x_density, dequantised.x_teacher[:: 16 // density])
+    for name in ("x_labeled", "x_student", "x_teacher"):
+        centres = np.floor(getattr(dequantised, name)) + np.float32(0.5)
+        np.testing.assert_array_equal(getattr(batch, name), centres)
 
 
 def test_shapes_and_dtypes_of_a_batch():
     batch = draw(0, 0)
-    assert jax.tree.map(jnp.shape, batch) == ((8, 4, 4, 1), (8,), (16, 4, 4, 1), (16, 4, 4, 1))
-    assert jax.tree.map(lambda a: str(a.dtype), batch) == ("float32", "int32", *["float32"] * 2)
+    assert jax.tree.map(jnp.shape, batch) == (
+        *((8, 4, 4, 1), (8,), (16, 4, 4, 1), (16, 4, 4, 1)),
+        None,
+    )
+    dtypes = ("float32", "int32", "float32", "float32", None)
+    assert jax.tree.map(lambda a: str(a.dtype), batch) == dtypes
 
 
 @pytest.mark.parametrize("change", [{"step": 1}, {"seed": 1}], ids=["step", "seed"])
 def test_another_step_or_seed_gives_another_batch(change):
-    first, other = draw(0, 0), draw(**({"step": 0, "shard": 0} | change))
+    first, other = draw(0, 0), draw(**({"step": 0, "microbatch": 0} | change))
     assert not np.array_equal(first.x_labeled, other.x_labeled)
-    assert not np.array_equal(first.x_unlabeled, other.x_unlabeled)
+    assert not np.array_equal(first.x_student, other.x_student)
 
 
 def identity(key, x):
@@ -117,7 +136,12 @@ def epoch_of_batches():
     """Batches of plain examples over one epoch of the labelled set and 52 steps of 4 unlabelled."""
     draw_plain = compiled(
         lambda step: draw_batch(
-            make_pool(), jax.random.key(0), step, 0, 1, 4, 4, identity, identity
+            make_pool(),
+            jax.random.key(0),
+            step,
+            0,
+            BatchSizes(4, 4),
+            augment.Views(identity, identity),
         )
     )
     return [draw_plain(step) for step in range(13)]
@@ -141,23 +165,25 @@ def test_two_steps_visit_every_labelled_example_once(epoch_of_batches):
 
 def test_thirteen_steps_visit_every_unlabelled_example_once(epoch_of_batches):
     pool = make_pool()
-    x = np.concatenate([batch.x_unlabeled for batch in epoch_of_batches])
+    x = np.concatenate([batch.x_student for batch in epoch_of_batches])
     assert sorted(rows_of(x, pool.x)) == pool.unlabeled.tolist()
 
 
 def test_both_views_are_of_the_same_example(epoch_of_batches):
     batch = epoch_of_batches[0]
-    np.testing.assert_array_equal(batch.x_unlabeled, batch.x_teacher)
+    np.testing.assert_array_equal(batch.x_student, batch.x_teacher)
 
 
 def test_the_two_views_differ():
     view = augment.view([], 256)
-    batch = draw_batch(make_pool(), jax.random.key(0), 0, 0, 1, 4, 4, view, view)
-    np.testing.assert_array_equal(np.floor(batch.x_unlabeled), np.floor(batch.x_teacher))
-    assert not np.any(batch.x_unlabeled == batch.x_teacher)
+    batch = draw_batch(
+        make_pool(), jax.random.key(0), 0, 0, BatchSizes(4, 4), augment.Views(view, view)
+    )
+    np.testing.assert_array_equal(np.floor(batch.x_student), np.floor(batch.x_teacher))
+    assert not np.any(batch.x_student == batch.x_teacher)
 
 
 def test_a_batch_without_unlabelled_examples_is_empty():
-    batch = draw(0, 0, batch_unlabeled=0)
-    assert batch.x_unlabeled.shape == batch.x_teacher.shape == (0, 4, 4, 1)
+    batch = draw(0, 0, unlabeled=0)
+    assert batch.x_student.shape == batch.x_teacher.shape == (0, 4, 4, 1)
     assert batch.x_labeled.shape == (8, 4, 4, 1)

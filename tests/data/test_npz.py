@@ -10,7 +10,6 @@ from ml_collections import ConfigDict
 from flowgmm_jax.data import cache, datasets, npz, splits
 from flowgmm_jax.data.base import blocks
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.training import inputs
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 6, 5, 3), np.uint8)
 VECTORS = np.random.default_rng(0).normal(size=(40, 7)).astype(np.float32)
@@ -88,7 +87,7 @@ def test_a_mapped_set_is_the_same_set(tmp_path, monkeypatch, x):
     here, there = (splits.make_split(dataset, own(path)) for dataset in (read, mapped))
     for ours, theirs in zip(here, there, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert inputs.fingerprint(read, here) == inputs.fingerprint(mapped, there)
+    assert splits.fingerprint(read, here) == splits.fingerprint(mapped, there)
 
 
 def test_values_that_are_not_finite_are_found_in_any_block(tmp_path, monkeypatch):
@@ -125,8 +124,8 @@ def test_no_large_set_is_ever_in_memory(tmp_path, everything_is_large):
     dataset = datasets.Dataset(x, y, x[:2], y[:2], datasets.Info(shape, 2, 256))
     datasets.check(dataset)
     split = splits.make_split(dataset, own(""))
-    inputs.fingerprint(dataset, split)
-    inputs.pool(dataset, split)
+    splits.fingerprint(dataset, split)
+    splits.make_pool(dataset, split)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert x.nbytes == 96e6 and is_mapped(x)

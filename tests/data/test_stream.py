@@ -8,17 +8,22 @@ import numpy as np
 import pytest
 from helpers import compiled
 
-from flowgmm_jax import InputError
-from flowgmm_jax.data import augment, npz, stream
-from flowgmm_jax.data.batches import Pool, draw_batch
+from flowgmm_jax import InputError, devices
+from flowgmm_jax.data import augment, batches, npz
+from flowgmm_jax.data.batches import draw_batch, draw_from_window, next_window
+from flowgmm_jax.data.sampling import BatchSizes
+from flowgmm_jax.data.splits import Pool
 
 RNG = np.random.default_rng(0)
 COUNT, LABELED = 60, np.array([3, 5, 8, 13, 21, 34, 45, 50], np.int32)
 IMAGES = RNG.integers(0, 256, (COUNT, 4, 4, 1), np.uint8)
 VECTORS = RNG.normal(size=(COUNT, 5)).astype(np.float32)
 CROPS = augment.view([partial(augment.random_crop, pad=1), augment.random_flip], 256)
-IMAGE_VIEWS = (CROPS, augment.view([], 256))
-VECTOR_VIEWS = tuple(augment.view([partial(augment.jitter, scale=s)], 0) for s in (0.3, 0.1))
+IMAGE_VIEWS = augment.Views(CROPS, augment.view([], 256))
+VECTOR_VIEWS = augment.Views(
+    *(augment.view([partial(augment.jitter, scale=s)], 0) for s in (0.3, 0.1, 0.1))
+)
+SIZES = BatchSizes(8, 16)
 KINDS = {"images": (IMAGES, IMAGE_VIEWS), "vectors": (VECTORS, VECTOR_VIEWS)}
 
 
@@ -27,52 +32,60 @@ def make_pool(x):
     return Pool(x, (np.arange(len(x)) % 10).astype(np.int32), LABELED, unlabeled)
 
 
-def stream_of(pool, steps, shards=(0,), num_shards=1, batch_unlabeled=16, seed=0):
-    return stream.stream(
-        pool, jax.random.key(seed), steps, shards, num_shards, 8, batch_unlabeled, prefetch=4
-    )
+def stream_of(pool, steps, microbatches=(0,), sizes=SIZES, seed=0):
+    return batches.stream(pool, jax.random.key(seed), steps, microbatches, sizes, prefetch=4)
 
 
-def both_paths(views, num_shards=1, batch_unlabeled=16):
-    """Functions ``(pool, step, shard)`` and ``(window of one device, step, shard)`` to a Batch."""
+def both_paths(views, sizes):
+    """``(pool, step, microbatch)`` and ``(window of a device, step, microbatch)`` to a Batch."""
     key = jax.random.key(0)
 
     @compiled
-    def from_device(pool, step, shard):
-        return draw_batch(pool, key, step, shard, num_shards, 8, batch_unlabeled, *views)
+    def from_device(pool, step, microbatch):
+        return draw_batch(pool, key, step, microbatch, sizes, views)
 
     @compiled
-    def from_host(window, step, shard):
-        return stream.views_of_window(window, key, step, shard, num_shards, *views)
+    def from_host(window, step, microbatch):
+        return draw_from_window(window, key, step, microbatch, sizes, views)
 
     return from_device, from_host
 
 
-@pytest.mark.parametrize("batch_unlabeled", [0, 16])
-@pytest.mark.parametrize(("num_devices", "num_shards"), [(1, 1), (4, 4), (2, 4)])
+@pytest.mark.parametrize(("unlabeled", "density"), [(0, 0), (16, 0), (16, 4)])
+@pytest.mark.parametrize(("num_devices", "num_microbatches"), [(1, 1), (2, 2), (2, 4)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_batches_are_those_of_the_device(kind, num_devices, num_shards, batch_unlabeled):
+def test_batches_are_those_of_the_device(
+    monkeypatch, kind, num_devices, num_microbatches, unlabeled, density
+):
+    if num_devices > jax.local_device_count():
+        pytest.skip("needs two devices")
+    monkeypatch.setattr(jax, "local_device_count", lambda: num_devices)
+    local_devices = jax.local_devices()
+    monkeypatch.setattr(jax, "local_devices", lambda **_: local_devices[:num_devices])
     x, views = KINDS[kind]
-    pool, shards = make_pool(x), range(num_shards)
-    from_device, from_host = both_paths(views, num_shards, batch_unlabeled)
-    batches = stream_of(pool, range(7, 20), shards, num_shards, batch_unlabeled)
+    if density:
+        views = views._replace(density=views.teacher)
+    pool, sizes = make_pool(x), BatchSizes(8, unlabeled, density, num_microbatches)
+    from_device, from_host = both_paths(views, sizes)
+    raw_batches = stream_of(pool, range(7, 20), range(num_microbatches), sizes)
     for first in (7, 10):
-        window = stream.next_window(batches, 3, capacity=5, num_devices=num_devices)
-        leading = (num_devices, num_shards // num_devices, 5)
-        assert window.examples.x_labeled.shape == (*leading, 8 // num_shards, *x.shape[1:])
-        assert window.examples.x_unlabeled.dtype == x.dtype
-        for shard in {0, num_shards - 1}:
-            device = shard * num_devices // num_shards
+        window = jax.device_get(next_window(raw_batches, 3, capacity=5))
+        leading = (num_devices, num_microbatches // num_devices, 5)
+        assert window.raw.x_labeled.shape == (*leading, 8 // num_microbatches, *x.shape[1:])
+        assert window.raw.x_unlabeled.dtype == x.dtype
+        for microbatch in {0, num_microbatches - 1}:
+            device = microbatch * num_devices // num_microbatches
             own = jax.tree.map(lambda a, device=device: a[device], window)
             for step in (first, first + 2):
-                ours, theirs = from_host(own, step, shard), from_device(pool, step, shard)
+                ours, theirs = from_host(own, step, microbatch), from_device(pool, step, microbatch)
                 jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
-def test_a_process_reads_its_own_shards_alone():
+def test_a_process_reads_only_its_own_microbatches():
     pool = make_pool(IMAGES)
     (_, whole), (_, part) = (
-        next(stream_of(pool, range(5, 6), shards, num_shards=4)) for shards in (range(4), (2, 3))
+        next(stream_of(pool, range(5, 6), microbatches, BatchSizes(8, 16, 0, 4)))
+        for microbatches in (range(4), (2, 3))
     )
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[2:], b), whole, part)
 
@@ -114,22 +127,23 @@ def test_of_a_mapped_set_only_the_drawn_examples_are_read(tmp_path, monkeypatch)
         x = npz.load_array(path, archive, "x")
     pool = make_pool(x)
     tracemalloc.start()
-    batches = stream_of(pool, range(30))
+    raw_batches = stream_of(pool, range(30))
     for _ in range(30):
-        _, examples = next(batches)
+        _, raw = next(raw_batches)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert examples.x_unlabeled.shape == (1, 16, 400, 400, 1)
+    assert raw.x_unlabeled.shape == (1, 16, 400, 400, 1)
     assert x.nbytes == 64e6
     # 24 examples a step, of 160 kB, and some steps ahead.
     assert peak < 16 * 24 * 160e3
 
 
-def test_positions_past_int32_are_the_same_on_both_paths():
+def test_positions_past_int32_are_the_same_on_both_paths(monkeypatch):
+    one = jax.local_devices()[:1]
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    monkeypatch.setattr(jax, "local_devices", lambda **_: one)
     pool, step = make_pool(VECTORS), 2**28 + 5
-    window = stream.next_window(
-        stream_of(pool, range(step, step + 1)), 1, capacity=1, num_devices=1
-    )
-    from_device, from_host = both_paths(VECTOR_VIEWS)
-    ours = from_host(jax.tree.map(lambda a: a[0], window), step, 0)
+    window = next_window(stream_of(pool, range(step, step + 1)), 1, capacity=1)
+    from_device, from_host = both_paths(VECTOR_VIEWS, SIZES)
+    ours = from_host(devices.unreplicate(window), step, 0)
     jax.tree.map(np.testing.assert_array_equal, ours, from_device(pool, step, 0))

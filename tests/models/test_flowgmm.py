@@ -179,7 +179,7 @@ def expected_objective(loss, model, params, batch):
     """The objective of the poster from the model's own table, in numpy."""
     labeled, student, teacher = (
         np.asarray(model.class_log_density(params, x), np.float64)
-        for x in (batch.x_labeled, batch.x_unlabeled, batch.x_teacher)
+        for x in (batch.x_labeled, batch.x_student, batch.x_teacher)
     )
     log_weights = log_softmax(np.asarray(params["prior"].log_weights, np.float64))
     rows = np.arange(4)
@@ -219,12 +219,12 @@ def test_the_objective_is_the_weighted_sum_of_its_terms(vector, labeled, consist
     np.testing.assert_allclose(sum(terms), loss, rtol=1e-5)
 
 
-def test_the_marginal_may_be_that_of_the_teacher_views(vector):
-    config = vector_config(marginal_view="teacher", marginal_weight=0.7)
+def test_the_marginal_may_have_views_of_its_own(vector):
+    config = vector_config(marginal_weight=0.7)
     model, batch, params = fg.build(config), batch_of(config), vector[1]
+    batch = batch._replace(x_density=batch.x_teacher[::2])
     _, metrics = model.loss(params, batch, jax.random.key(0), STEP)
-    # As many as there are labelled examples: all four.
-    expected = -model.log_density(params, batch.x_teacher).mean()
+    expected = -model.log_density(params, batch.x_density).mean()
     np.testing.assert_allclose(metrics["loss_marginal"], 0.7 * expected, rtol=1e-5)
     np.testing.assert_allclose(metrics["bits_per_dim"], expected / (2 * np.log(2)), rtol=1e-5)
 
@@ -253,7 +253,7 @@ def code_config() -> ConfigDict:
     del config.flow["stages"]
     config.prior.update({"radius": 5.0, "dimensions": 3})
     config.loss.update({"labeled": "cross_entropy", "consistency": "cross_entropy"})
-    config.loss.update({"consistency_weight": 1.0, "centred": True, "marginal_view": "teacher"})
+    config.loss.consistency_weight = 1.0
     return config
 
 
@@ -309,50 +309,33 @@ def test_metrics_are_those_of_the_batch(vector):
     batch = batch_of(vector_config())
     _, metrics = model.loss(params, batch, jax.random.key(0), STEP)
     table = model.class_log_density(params, batch.x_labeled)
-    everything = np.concatenate([batch.x_labeled, batch.x_unlabeled])
+    everything = np.concatenate([batch.x_labeled, batch.x_student])
     bits = -model.log_density(params, everything).mean() / (2 * np.log(2))
     np.testing.assert_allclose(metrics["accuracy"], 100 * (table.argmax(1) == batch.y).mean())
     np.testing.assert_allclose(metrics["bits_per_dim"], bits, rtol=1e-5)
 
 
-@pytest.mark.parametrize("view", ["student", "teacher"])
-def test_classes_may_be_those_of_centred_pixels_while_the_density_is_of_dequantised_ones(
-    image, view
-):
+def test_classes_may_be_those_of_pixel_centres_while_the_density_is_of_dequantised_ones(image):
     config, params = image_config(), image[1]
     config.loss.update(
         labeled="cross_entropy",
         marginal_weight=0.7,
-        marginal_view=view,
         consistency="cross_entropy",
         consistency_weight=1.0,
     )
     batch = batch_of(config)
-    centres = Batch(*[a if a.ndim == 1 else np.floor(a) + np.float32(0.5) for a in batch])
-    noisy, quiet = (
-        compiled(fg.build(config).loss)(params, b, jax.random.key(0), STEP)[1]
-        for b in (batch, centres)
+    centres = Batch(*[a if a.ndim == 1 else np.floor(a) + np.float32(0.5) for a in batch[:4]])
+    density = np.concatenate([batch.x_labeled, batch.x_student])
+    loss = compiled(fg.build(config).loss)
+    noisy, quiet, both = (
+        loss(params, b, jax.random.key(0), STEP)[1]
+        for b in (batch, centres, centres._replace(x_density=density))
     )
-    config.loss.centred = True
-    _, metrics = compiled(fg.build(config).loss)(params, batch, jax.random.key(0), STEP)
     for name in ("loss_labeled", "loss_consistency", "accuracy"):
-        np.testing.assert_allclose(metrics[name], quiet[name], rtol=1e-4)
+        np.testing.assert_allclose(both[name], quiet[name], rtol=1e-4)
     for name in ("loss_marginal", "bits_per_dim"):
-        np.testing.assert_allclose(metrics[name], noisy[name], rtol=1e-4)
+        np.testing.assert_allclose(both[name], noisy[name], rtol=1e-4)
     assert abs(noisy["loss_labeled"] - quiet["loss_labeled"]) > 1e-3
-
-
-def test_likelihoods_are_not_those_of_centred_pixels():
-    config = image_config()
-    config.loss.centred = True
-    with pytest.raises(fg.InputError, match="labeled is 'class_conditional'.*expected 'cross_ent"):
-        fg.build(config)
-
-
-def test_vectors_have_no_pixels_to_centre():
-    config = vector_config(labeled="cross_entropy", consistency="cross_entropy", centred=True)
-    with pytest.raises(fg.InputError, match=r"config.loss.centred is for images, .* shape \(2,\)"):
-        fg.build(config)
 
 
 @pytest.mark.parametrize("view", ["student", "teacher"])
@@ -361,7 +344,7 @@ def test_only_the_student_view_carries_the_gradient_of_the_consistency_term(vect
         labeled_weight=0.0, marginal_weight=0.0, consistency_weight=1.0, consistency="likelihood"
     )
     model, batch, params = fg.build(config), batch_of(config), vector[1]
-    field = {"student": "x_unlabeled", "teacher": "x_teacher"}[view]
+    field = {"student": "x_student", "teacher": "x_teacher"}[view]
 
     def loss(x):
         return model.loss(params, batch._replace(**{field: x}), jax.random.key(0), STEP)[0]
@@ -375,7 +358,7 @@ def test_a_batch_without_unlabelled_examples_has_a_finite_loss(vector, labeled):
     config = vector_config(labeled=labeled, consistency_weight=1.0)
     batch = batch_of(config)
     empty = np.zeros((0, 2), np.float32)
-    batch = batch._replace(x_unlabeled=empty, x_teacher=empty)
+    batch = batch._replace(x_student=empty, x_teacher=empty)
     loss, metrics = fg.build(config).loss(vector[1], batch, jax.random.key(0), STEP)
     assert np.isfinite(loss)
     assert "loss_consistency" not in metrics
@@ -395,12 +378,6 @@ def test_every_parameter_of_the_model_has_a_gradient(vector):
     [
         ("loss", "labeled", "hinge", "config.loss.labeled is 'hinge', expected one of class_con"),
         ("loss", "consistency", "kl", "config.loss.consistency is 'kl', expected one of likel"),
-        (
-            "loss",
-            "marginal_view",
-            "both",
-            "config.loss.marginal_view is 'both', expected one of st",
-        ),
         ("prior", "means", "ring", "config.prior.means is 'ring', expected one of random"),
         ("flow", "name", "glow", "config.flow.name is 'glow', expected one of vector_realnvp"),
         ("flow", "depth", 3, "config.flow.depth is not a field of vector_realnvp.*steps, hidden"),

@@ -11,14 +11,18 @@ from helpers import compiled, perturbed
 
 from configs import default
 from flowgmm_jax import InputError, devices, gmm
-from flowgmm_jax.data.augment import view
-from flowgmm_jax.data.batches import Pool, draw_batch
+from flowgmm_jax.data.augment import Views, view
+from flowgmm_jax.data.batches import draw_batch
+from flowgmm_jax.data.sampling import BatchSizes
+from flowgmm_jax.data.splits import Pool
+from flowgmm_jax.devices import AXIS
 from flowgmm_jax.models.build import build
 from flowgmm_jax.training.check import check
 from flowgmm_jax.training.optimizer import learning_rate, make_optimizer, train_only
-from flowgmm_jax.training.step import AXIS, describe, init_state, make_train_steps
+from flowgmm_jax.training.step import describe, init_state, make_train_steps
 
 SEED = 3
+PLAIN = Views(view([], 0), view([], 0), view([], 0))
 
 
 def make_config(**optimizer):
@@ -51,11 +55,13 @@ def mapped_steps(config, num_devices=1, max_nonfinite_steps=100, model=None, mic
     """train_steps over some of the devices, and a function that copies a tree to each."""
     draw = partial(
         draw_batch,
-        num_shards=microbatches or num_devices,
-        batch_labeled=config.train.batch_labeled,
-        batch_unlabeled=config.train.batch_unlabeled,
-        student=view([], 0),
-        teacher=view([], 0),
+        sizes=BatchSizes(
+            config.train.batch_labeled,
+            config.train.batch_unlabeled,
+            config.train.batch_density,
+            microbatches or num_devices,
+        ),
+        views=PLAIN,
     )
     train_steps = make_train_steps(
         model or build(config),
@@ -129,21 +135,38 @@ def test_the_gradient_of_two_devices_is_that_of_one(state, one_device, two_devic
     assert_trees_close(first(two), first(one), rtol=1e-4, atol=1e-6)
 
 
-def test_the_teacher_views_of_the_marginal_are_the_same_on_two_devices(state):
+def test_the_views_for_the_density_are_the_same_on_two_devices(state):
     if jax.device_count() < 2:
         pytest.skip("needs two devices")
     config = make_config()
-    config.loss.marginal_view = "teacher"
+    config.train.batch_density = 4
     one, two = (mapped_steps(config, n)(state, make_pool(), 1)[1] for n in (1, 2))
     np.testing.assert_allclose(first(two)["loss_marginal"], first(one)["loss_marginal"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("unlabeled", [0, 6])
-def test_teacher_views_of_the_marginal_must_be_a_multiple_of_the_labelled_examples(unlabeled):
+@pytest.mark.parametrize(
+    ("train", "loss", "message"),
+    [
+        ({"batch_unlabeled": 0}, {}, "batch_density is 4, expected 0 or a divisor of .*, 0"),
+        ({"batch_unlabeled": 6}, {}, "batch_density is 4, expected 0 or a divisor of .*, 6"),
+        ({"batch_density": -1}, {}, "config.train.batch_density is -1, expected at least 0"),
+        ({"microbatches": 8, "batch_labeled": 8}, {}, "batch_density is 4, which .*microbatches"),
+        ({}, {"labeled": "class_conditional"}, "config.loss.labeled is 'class_conditional', exp"),
+        ({}, {"consistency": "likelihood"}, "config.loss.consistency is 'likelihood', expected"),
+    ],
+    ids=str,
+)
+def test_a_density_with_views_of_its_own_that_does_not_fit_is_refused(
+    monkeypatch, train, loss, message
+):
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
     config = make_config()
-    config.loss.marginal_view = "teacher"
-    config.train.batch_unlabeled = unlabeled
-    with pytest.raises(InputError, match=f"batch_unlabeled is {unlabeled}, expected a multiple of"):
+    config.loss.update({"labeled": "cross_entropy", "consistency": "cross_entropy"})
+    config.train.batch_density = 4
+    check(config)
+    config.train.update(train)
+    config.loss.update(loss)
+    with pytest.raises(InputError, match=message):
         check(config)
 
 
@@ -217,11 +240,8 @@ def compilations():
 def test_only_the_first_call_compiles(state, config, compilations):
     draw = partial(
         draw_batch,
-        num_shards=jax.device_count(),
-        batch_labeled=4,
-        batch_unlabeled=8,
-        student=view([], 0),
-        teacher=view([], 0),
+        sizes=BatchSizes(4, 8, num_microbatches=jax.device_count()),
+        views=PLAIN,
     )
     steps = devices.map_train_steps(
         make_train_steps(build(config), make_optimizer(config), draw, 0.999, 100)
@@ -317,8 +337,8 @@ def test_what_was_not_finite_first_is_told(config, state, broken, expected):
 
 
 def test_the_norm_of_the_gradient_is_of_what_is_trained(config, state):
-    model, inputs = build(config), (make_pool(), jnp.int32(0), jnp.int32(0), 1)
-    batch = draw_batch(inputs[0], jax.random.key(0), *inputs[1:], 4, 8, view([], 0), view([], 0))
+    model, inputs = build(config), (jnp.int32(0), jnp.int32(0), BatchSizes(4, 8))
+    batch = draw_batch(make_pool(), jax.random.key(0), *inputs, PLAIN)
     arguments = (batch, jax.random.key(0), jnp.int32(0))
 
     def gradient(loss):
@@ -434,8 +454,8 @@ def test_an_unknown_schedule_is_refused():
         ({"microbatches": -4}, "config.train.microbatches is -4, expected at least 0"),
         (
             {"microbatches": 4, "batch_unlabeled": 6},
-            "config.train.batch_unlabeled is 6, which config.train.microbatches = 4 does not divide "
-            "evenly: expected a multiple of 4",
+            "batch_unlabeled is 6, which config.train.microbatches = 4 does not divide evenly: "
+            "expected a multiple of 4",
         ),
     ],
 )

@@ -7,12 +7,12 @@ import tiny
 from ml_collections import ConfigDict
 
 from flowgmm_jax import InputError
-from flowgmm_jax.data import datasets
-from flowgmm_jax.data.batches import Pool
-from flowgmm_jax.data.splits import make_split
-from flowgmm_jax.data.stream import Window
+from flowgmm_jax.data import augment, batches, datasets
+from flowgmm_jax.data.batches import Window
+from flowgmm_jax.data.splits import Pool, make_pool, make_split
 from flowgmm_jax.runs import checkpoint
-from flowgmm_jax.training import inputs, restore, trainer
+from flowgmm_jax.training import restore, trainer
+from flowgmm_jax.training.step import run_keys
 from flowgmm_jax.training.trainer import train_and_evaluate
 
 
@@ -42,13 +42,13 @@ def train(config, workdir, device_bytes):
 
 def count_windows(monkeypatch):
     """Collects the counts that are asked of a stream."""
-    counts, next_window = [], inputs.stream.next_window
+    counts, next_window = [], batches.next_window
 
-    def counted(batches, count, *sizes):
+    def counted(raw_batches, count, capacity):
         counts.append(count)
-        return next_window(batches, count, *sizes)
+        return next_window(raw_batches, count, capacity)
 
-    monkeypatch.setattr(inputs.stream, "next_window", counted)
+    monkeypatch.setattr(batches, "next_window", counted)
     return counts
 
 
@@ -94,12 +94,13 @@ def test_a_stopped_run_goes_on_with_the_other_path(tmp_path, monkeypatch, undist
 def test_only_larger_sets_stream():
     config = trainer.resolve(moons())
     dataset = datasets.load(config.data)
-    split = make_split(dataset, config.data)
+    pool = make_pool(dataset, make_split(dataset, config.data))
 
     def next_data(device_bytes):
         config.data.device_bytes = device_bytes
-        views = inputs.views(config, dataset.info)
-        return inputs.source(dataset, split, config, 0, *views).next_data(3)
+        views = augment.make_views(config, dataset.info)
+        key_data, _ = run_keys(config.seed)
+        return batches.make_batches(pool, config, views, key_data, 0).next_data(3)
 
     assert isinstance(next_data(dataset.x_train.nbytes), Pool)
     assert isinstance(next_data(dataset.x_train.nbytes - 1), Window)
