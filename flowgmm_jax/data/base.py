@@ -7,6 +7,8 @@ import numpy as np
 
 BLOCK_BYTES = 2**24
 
+ExamplesAndLabels = tuple[np.ndarray, np.ndarray]  # x (N, ...) and y (N,)
+
 
 class Info(NamedTuple):
     """What a model must know about a data set before it sees an example.

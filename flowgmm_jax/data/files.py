@@ -1,20 +1,21 @@
-"""A user's own data: arrays in one .npz file, or a folder of images.
+"""A user's own data: arrays in one .npz file or in a folder of .npy files, or a folder of images.
 
-Where no test set is given, a fixed fifth of every class is held out, chosen by content.
+If no test set is given, a fixed fifth of every class is held out, chosen by content.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 from PIL import Image
 from tqdm import tqdm
 
-from flowgmm_jax.data import cache, hashing, npz
-from flowgmm_jax.data.base import Dataset, Info
+from flowgmm_jax.data import cache, hashing
+from flowgmm_jax.data.base import Dataset, ExamplesAndLabels, Info
 from flowgmm_jax.errors import InputError
+
+_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 _UNLABELED = "unlabeled"
 
@@ -24,47 +25,45 @@ _READ_AT_ONCE = 100
 _CHANNELS_OF_MODE = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB"}
 
 
-# ------------------------------------------------------------------------------ .npz files
+# ------------------------------------------------------------------------------ arrays
 
 
 def npz_info(path: str) -> Info:
-    """Facts about a .npz file, from its labels and the header of its `x_train`.
+    """Facts about a user's own arrays, from those for training.
 
     Args:
-        path: the file.
+      path: see ``load_npz``.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        InputError: it cannot be read, or holds something else than `load_npz` takes.
+      FileNotFoundError: there is no such file or folder.
+      InputError: it cannot be read, or holds something else than ``load_npz`` takes.
     """
-    with _open_npz(path) as archive:
-        y_train = archive["y_train"]
-        with archive.zip.open("x_train.npy") as file:
-            shape, _, dtype = npz.read_header(file)
-    _check_examples(path, "x_train", shape, dtype)
-    return _npz_info(path, shape, _labels(path, "y_train", y_train, shape[0]))
+    with _open_arrays(path) as arrays:
+        x_train, y_train = arrays["x_train"], arrays["y_train"]
+    _check_examples(path, "x_train", x_train.shape, x_train.dtype)
+    return _npz_info(path, x_train.shape, _labels(path, "y_train", y_train, len(x_train)))
 
 
 def load_npz(path: str) -> Dataset:
-    """Loads arrays from a .npz file.
+    """Loads arrays from a .npz file, or from a folder of .npy files.
 
     Args:
-        path: a file with `x_train`, `y_train` and, unless a fifth shall be held out, `x_test`
-            and `y_test`. Images are uint8 (N, H, W) or (N, H, W, C), vectors float (N, D);
-            labels are integers 0..K-1, and -1 where a training label is unknown. Uncompressed
-            arrays of a gigabyte and more are mapped: they need not fit in memory if they are
-            uint8 or float32 and there is a test set, and the file must not change in a run.
+      path: a file with ``x_train``, ``y_train`` and, unless a fifth shall be held out, ``x_test``
+        and ``y_test``; or a folder with ``x_train.npy`` and so on. Images are uint8 (N, H, W) or
+        (N, H, W, C), vectors float (N, D); labels are integers 0..K-1, and -1 if a training label
+        is unknown. A .npz file is read into memory. The files of a folder are mapped: they need not
+        fit in memory if they are uint8 or float32 and there is a test set, and must not change in a
+        run.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        InputError: it cannot be read, or holds something else than the above.
+      FileNotFoundError: there is no such file or folder.
+      InputError: it cannot be read, or holds something else than the above.
     """
-    file = Path(path).expanduser()
-    with _open_npz(path) as archive:
-        x_train, y_train = npz.load_array(file, archive, "x_train"), archive["y_train"]
-        has_test = "x_test" in archive or "y_test" in archive
+    with _open_arrays(path) as arrays:
+        x_train, y_train = arrays["x_train"], arrays["y_train"]
+        has_test = "x_test" in arrays or "y_test" in arrays
         if has_test:
-            x_test, y_test = npz.load_array(file, archive, "x_test"), archive["y_test"]
+            x_test, y_test = arrays["x_test"], arrays["y_test"]
     x_train = _examples(path, "x_train", x_train)
     y_train = _labels(path, "y_train", y_train, len(x_train))
     info = _npz_info(path, x_train.shape, y_train)
@@ -76,20 +75,32 @@ def load_npz(path: str) -> Dataset:
 
 
 @contextlib.contextmanager
-def _open_npz(path: str) -> Iterator[NpzFile]:
-    file = Path(path).expanduser()
-    if not file.is_file():
+def _open_arrays(path: str) -> Iterator[Mapping[str, np.ndarray]]:
+    """The arrays of a .npz file, read when they are looked up, or of a folder, mapped read-only."""
+    root = Path(path).expanduser()
+    if not path or not root.exists():
         raise FileNotFoundError(
-            f"config.data.data_dir={path!r}: no such file; expected a .npz file"
+            f"config.data.data_dir={path!r}: no such file; expected a .npz file, or a folder of "
+            ".npy files"
         )
+    kind = "a folder of .npy files" if root.is_dir() else "a .npz file with arrays"
     try:
         # Pickled arrays are refused: loading one may run any code.
-        with np.load(file, allow_pickle=False) as archive:
-            yield archive
-    except Exception as error:  # a damaged archive can raise almost anything
+        if root.is_dir():
+            files = (root / f"{name}.npy" for name in _ARRAYS)
+            # As plain arrays, whose examples are faster to iterate over than those of a memmap.
+            yield {
+                file.stem: np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
+                for file in files
+                if file.exists()
+            }
+        else:
+            with np.load(root, allow_pickle=False) as archive:
+                yield archive
+    except Exception as error:  # a damaged file can raise almost anything
         raise InputError(
-            f"{path}: expected a .npz file with arrays x_train, y_train and, both or neither, "
-            f"x_test and y_test ({error})"
+            f"{path}: expected {kind} x_train, y_train and, both or neither, x_test and y_test "
+            f"({error})"
         ) from error
 
 
@@ -205,11 +216,11 @@ def _list_images(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]
     return images
 
 
-def _load_images(folder: Path, classes: Sequence[str], info: Info) -> cache.Examples:
+def _load_images(folder: Path, classes: Sequence[str], info: Info) -> ExamplesAndLabels:
     paths, labels = zip(*_list_images(folder, classes), strict=True)
     y = np.array(labels, np.int32)
 
-    def blocks() -> Iterator[cache.Examples]:
+    def blocks() -> Iterator[ExamplesAndLabels]:
         with tqdm(
             total=len(y), desc=f"decoding {folder.name}", unit=" images", disable=None
         ) as bar:

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from flowgmm_jax.data import cache
-from flowgmm_jax.data.base import Dataset, Info
+from flowgmm_jax.data.base import Dataset, ExamplesAndLabels, Info
 from flowgmm_jax.errors import InputError
 
 INFO = {
@@ -52,7 +52,7 @@ def load(name: str, data_dir: str) -> Dataset:
     return Dataset(*train, *test, INFO[name])
 
 
-def load_split(name: str, split: str, data_dir: str) -> cache.Examples:
+def load_split(name: str, split: str, data_dir: str) -> ExamplesAndLabels:
     """Loads one split of a prepared set, from the cache of decoded arrays if possible.
 
     Args:
@@ -116,7 +116,7 @@ def how_to_prepare(name: str, root: Path) -> str:
     )
 
 
-def _decode(name: str, split: str, records: list[Path]) -> tuple[int, Iterator[cache.Examples]]:
+def _decode(name: str, split: str, records: list[Path]) -> tuple[int, Iterator[ExamplesAndLabels]]:
     import tensorflow_datasets as tfds
 
     with _reading(records):
