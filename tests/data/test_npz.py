@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from flowgmm_jax.data import cache, datasets, npz, splits
+from flowgmm_jax.data import cache, datasets, splits
 from flowgmm_jax.data.base import blocks
 from flowgmm_jax.errors import InputError
 
@@ -20,54 +20,10 @@ def cache_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("FLOWGMM_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def everything_is_large(monkeypatch):
-    monkeypatch.setattr(npz, "MAPPED_BYTES", 0)
-
-
 def is_mapped(array):
     while isinstance(array, np.ndarray):
         array = array.base
     return isinstance(array, mmap.mmap)
-
-
-def load(path, name="x"):
-    with np.load(path, allow_pickle=False) as archive:
-        return npz.load_array(path, archive, name)
-
-
-@pytest.mark.parametrize(
-    "array", [IMAGES, VECTORS, np.asfortranarray(VECTORS), VECTORS[:0], IMAGES[::2]]
-)
-def test_a_large_array_is_mapped(tmp_path, everything_is_large, array):
-    path = tmp_path / "data.npz"
-    np.savez(path, before=np.arange(3), x=array)
-    loaded = load(path)
-    np.testing.assert_array_equal(loaded, array)
-    assert loaded.dtype == array.dtype and type(loaded) is np.ndarray
-    assert is_mapped(loaded)
-    assert not loaded.size or not loaded.flags.writeable
-
-
-def test_a_small_or_compressed_array_is_read(tmp_path, monkeypatch):
-    np.savez(tmp_path / "small.npz", x=IMAGES)
-    np.savez_compressed(tmp_path / "compressed.npz", x=IMAGES)
-    assert not is_mapped(load(tmp_path / "small.npz"))
-    monkeypatch.setattr(npz, "MAPPED_BYTES", 0)
-    compressed = load(tmp_path / "compressed.npz")
-    assert not is_mapped(compressed)
-    np.testing.assert_array_equal(compressed, IMAGES)
-
-
-@pytest.mark.parametrize("position", [0.1, 0.5, 0.8])
-def test_a_flipped_bit_in_a_mapped_array_is_noticed(tmp_path, everything_is_large, position):
-    path = tmp_path / "data.npz"
-    np.savez(path, x_train=IMAGES, y_train=np.arange(40) % 2)
-    content = bytearray(path.read_bytes())
-    content[int(position * IMAGES.nbytes) + 200] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(InputError, match="data.npz: expected a .npz file.*CRC"):
-        datasets.load(own(path))
 
 
 def own(path, **fields):
@@ -75,16 +31,75 @@ def own(path, **fields):
     return ConfigDict(defaults | {"data_dir": str(path)} | fields)
 
 
+def save(folder, **arrays):
+    """Writes a folder of .npy files."""
+    folder.mkdir()
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    return folder
+
+
+@pytest.mark.parametrize("array", [IMAGES, VECTORS, np.asfortranarray(VECTORS), IMAGES[::2]])
+def test_the_arrays_of_a_folder_are_mapped(tmp_path, array):
+    y = np.arange(len(array)) % 2
+    folder = save(tmp_path / "data", x_train=array, y_train=y, x_test=array[:4], y_test=y[:4])
+    dataset = datasets.load(own(folder))
+    assert dataset.info == datasets.info(own(folder))
+    for loaded, expected in ((dataset.x_train, array), (dataset.x_test, array[:4])):
+        np.testing.assert_array_equal(loaded, expected)
+        assert loaded.dtype == array.dtype and type(loaded) is np.ndarray
+        assert is_mapped(loaded) and not loaded.flags.writeable
+
+
+def test_a_flipped_bit_in_a_npz_file_is_noticed(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, x_train=IMAGES, y_train=np.arange(40) % 2)
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="data.npz: expected a .npz file.*CRC"):
+        datasets.load(own(path))
+
+
+@pytest.mark.parametrize("name", ["x_train", "y_train", "x_test", "y_test"])
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b"x" * 99])
+def test_a_damaged_file_of_a_folder_is_refused(tmp_path, name, damage):
+    y = np.arange(40) % 2
+    folder = save(tmp_path / "data", x_train=IMAGES, y_train=y, x_test=IMAGES, y_test=y)
+    path = folder / f"{name}.npy"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match="data: expected a folder of .npy files x_train") as caught:
+        datasets.load(own(folder))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["x_train", "y_train", "x_test", "y_test"])
+def test_a_missing_file_of_a_folder_is_named(tmp_path, missing):
+    y = np.arange(40) % 2
+    folder = save(tmp_path / "data", x_train=IMAGES, y_train=y, x_test=IMAGES, y_test=y)
+    (folder / f"{missing}.npy").unlink()
+    with pytest.raises(InputError, match=f"expected a folder of .npy files.*'{missing}'"):
+        datasets.load(own(folder))
+
+
+def test_of_a_folder_without_a_test_set_a_fifth_is_held_out(tmp_path):
+    folder = save(tmp_path / "data", x_train=IMAGES, y_train=np.arange(40) % 2)
+    dataset = datasets.load(own(folder))
+    assert (len(dataset.x_train), len(dataset.x_test)) == (32, 8)
+
+
 @pytest.mark.parametrize("x", [IMAGES, VECTORS], ids=["images", "vectors"])
-def test_a_mapped_set_is_the_same_set(tmp_path, monkeypatch, x):
-    path, y = tmp_path / "data.npz", np.arange(40) % 2
-    np.savez(path, x_train=x, y_train=y, x_test=x[:4], y_test=y[:4])
-    read = datasets.load(own(path))
-    monkeypatch.setattr(npz, "MAPPED_BYTES", 0)
-    mapped = datasets.load(own(path))
+def test_a_mapped_set_is_the_same_set(tmp_path, x):
+    y = np.arange(40) % 2
+    arrays = {"x_train": x, "y_train": y, "x_test": x[:4], "y_test": y[:4]}
+    np.savez(tmp_path / "data.npz", **arrays)
+    read, mapped = (
+        datasets.load(own(path))
+        for path in (tmp_path / "data.npz", save(tmp_path / "data", **arrays))
+    )
     assert is_mapped(mapped.x_train) and is_mapped(mapped.x_test)
     np.testing.assert_array_equal(mapped.x_train, read.x_train)
-    here, there = (splits.make_split(dataset, own(path)) for dataset in (read, mapped))
+    here, there = (splits.make_split(dataset, own("")) for dataset in (read, mapped))
     for ours, theirs in zip(here, there, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert splits.fingerprint(read, here) == splits.fingerprint(mapped, there)
@@ -108,7 +123,8 @@ def test_blocks_make_up_the_whole(monkeypatch, block_bytes):
     assert list(blocks(IMAGES[:0])) == []
 
 
-def test_no_large_set_is_ever_in_memory(tmp_path, everything_is_large):
+def test_no_large_set_is_ever_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "MAPPED_BYTES", 0)
     count, shape = 600, (400, 400, 1)  # 96 MB
 
     def decode():
@@ -155,19 +171,19 @@ def malicious(tmp_path):
     return array, victim
 
 
-@pytest.mark.parametrize("mapped_bytes", [0, 2**30])
+@pytest.mark.parametrize("is_folder", [False, True], ids=["file", "folder"])
 @pytest.mark.parametrize("name", ["x_train", "y_train", "x_test", "y_test"])
 @pytest.mark.parametrize("read", [datasets.load, datasets.info])
-def test_nothing_in_a_npz_file_is_executed(
-    tmp_path, monkeypatch, malicious, mapped_bytes, name, read
-):
-    monkeypatch.setattr(npz, "MAPPED_BYTES", mapped_bytes)
+def test_nothing_in_a_users_arrays_is_executed(tmp_path, malicious, is_folder, name, read):
     array, victim = malicious
-    good = {"x_train": IMAGES[:10], "y_train": np.arange(10) % 2}
-    good |= {"x_test": IMAGES[:10], "y_test": np.arange(10) % 2}
+    arrays = {"x_train": IMAGES[:10], "y_train": np.arange(10) % 2}
+    arrays |= {"x_test": IMAGES[:10], "y_test": np.arange(10) % 2, name: array}
     path = tmp_path / "data.npz"
-    np.savez(path, **good | {name: array})
-    if read is datasets.info and "test" in name:
+    if is_folder:
+        save(path, **arrays)
+    else:
+        np.savez(path, **arrays)
+    if read is datasets.info and "test" in name and not is_folder:
         read(own(path))  # does not look at it
     else:
         with pytest.raises(InputError, match=r"data\.npz: "):

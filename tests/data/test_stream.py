@@ -9,7 +9,7 @@ import pytest
 from helpers import compiled
 
 from flowgmm_jax import InputError, devices
-from flowgmm_jax.data import augment, batches, npz
+from flowgmm_jax.data import augment, batches
 from flowgmm_jax.data.batches import draw_batch, draw_from_window, next_window
 from flowgmm_jax.data.sampling import BatchSizes
 from flowgmm_jax.data.splits import Pool
@@ -117,14 +117,10 @@ def test_without_a_cpu_the_message_says_what_to_set(monkeypatch):
         stream_of(make_pool(VECTORS), range(5))
 
 
-def test_of_a_mapped_set_only_the_drawn_examples_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(npz, "MAPPED_BYTES", 0)
-    path = tmp_path / "large.npz"
-    with path.open("wb") as file:
-        block = np.ones((20, 400, 400, 1), np.uint8)
-        npz.write_examples(file, 400, ((block, np.zeros(20, np.int32)) for _ in range(20)))
-    with np.load(path) as archive:
-        x = npz.load_array(path, archive, "x")
+def test_of_a_mapped_set_only_the_drawn_examples_are_read(tmp_path):
+    path = tmp_path / "large.npy"
+    np.lib.format.open_memmap(path, "w+", np.uint8, (400, 400, 400, 1))[:] = 1
+    x = np.load(path, mmap_mode="r")
     pool = make_pool(x)
     tracemalloc.start()
     raw_batches = stream_of(pool, range(30))

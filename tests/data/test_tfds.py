@@ -12,7 +12,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from ml_collections import ConfigDict
 from PIL import Image
 
-from flowgmm_jax.data import cache, datasets, npz, prepare, published, tfds
+from flowgmm_jax.data import cache, datasets, prepare, published, tfds
 
 REAL = Path(os.environ.get("FLOWGMM_DATA", "no data")).resolve()
 
@@ -149,21 +149,34 @@ def test_a_changed_source_is_decoded_again(svhn):
         datasets.load_test(config("svhn_cropped", svhn))
 
 
+@pytest.mark.parametrize("name", ["x.npy", "y.npy", "digest"])
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b"x" * 99])
-def test_a_damaged_cache_file_is_made_anew(svhn, cache_folder, damage):
+def test_a_damaged_cache_file_is_made_anew(svhn, cache_folder, name, damage):
     first, _ = datasets.load_test(config("svhn_cropped", svhn))
-    (file,) = cache_folder.iterdir()
+    (folder,) = cache_folder.iterdir()
+    file = folder / name
     file.write_bytes(damage(file.read_bytes()))
     with pytest.warns(UserWarning, match="damaged cache file"):
         second, _ = datasets.load_test(config("svhn_cropped", svhn))
     np.testing.assert_array_equal(first, second)
     datasets.load_test(config("svhn_cropped", svhn))  # whole again: no warning
-    assert list(cache_folder.iterdir()) == [file]
+    assert list(cache_folder.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("name", ["x.npy", "y.npy", "digest"])
+def test_a_half_removed_cache_is_made_anew(svhn, cache_folder, name):
+    first, _ = datasets.load_test(config("svhn_cropped", svhn))
+    (folder,) = cache_folder.iterdir()
+    (folder / name).unlink()
+    second, _ = datasets.load_test(config("svhn_cropped", svhn))
+    np.testing.assert_array_equal(first, second)
+    assert {path.name for path in folder.iterdir()} == {"x.npy", "y.npy", "digest"}
 
 
 def test_flipped_bits_in_a_cache_file_are_noticed(svhn, cache_folder):
     datasets.load_test(config("svhn_cropped", svhn))
-    (file,) = cache_folder.iterdir()
+    (folder,) = cache_folder.iterdir()
+    file = folder / "x.npy"
     content = bytearray(file.read_bytes())
     content[5000] ^= 255
     file.write_bytes(content)
@@ -184,7 +197,7 @@ def test_a_failed_write_leaves_no_file(tmp_path, cache_folder, monkeypatch):
     def full(*_, **__):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(npz, "write_examples", full)
+    monkeypatch.setattr(cache, "_write_arrays", full)
     source = tmp_path / "source"
     source.write_text("")
     with pytest.warns(UserWarning, match="no space left"):
