@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -165,6 +164,8 @@ def stream(
 
     def read(step):
         return step, gather(pool, jax.device_get(indices(*on_cpu, step)))
+
+    import grain  # takes long to import, and few runs stream
 
     options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=max(prefetch, THREADS))
     return iter(grain.MapDataset.source(steps).map(read).to_iter_dataset(options))

@@ -6,14 +6,17 @@ If no test set is given, a fixed fifth of every class is held out, chosen by con
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from flowgmm_jax.data import cache, hashing
 from flowgmm_jax.data.base import Dataset, ExamplesAndLabels, Info
 from flowgmm_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -246,7 +249,9 @@ def _pixels(path: Path, info: Info) -> np.ndarray:
     return pixels
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Path) -> "Image.Image":
+    from PIL import Image
+
     try:
         with Image.open(path) as image:
             if image.mode not in _CHANNELS_OF_MODE:

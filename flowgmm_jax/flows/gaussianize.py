@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtr, ndtri
-from scipy.stats import norm
+from scipy import special  # not scipy.stats, which takes a second to import
 
 from flowgmm_jax.flows.bijector import Bijector, sum_event
 
@@ -54,7 +54,7 @@ def gaussianize(alpha: float, levels: int, edges: tuple[int, ...] = ()) -> Bijec
         raise ValueError(f"edges are {edges}, expected to rise from above 0 to below {levels}")
     pieces = [slice(begin, end) for begin, end in pairwise(bounds)]
     piece_of = np.repeat(np.arange(len(pieces)), np.diff(bounds))  # (levels,)
-    reach = -float(norm.ppf(alpha))
+    reach = -float(special.ndtri(alpha))
     middles = 2 * reach * np.arange(len(pieces))
 
     def level_of(x):
