@@ -26,7 +26,7 @@ def _figure(layers: list[Layer], dimension: int) -> Picture:
     ):
         value = [np.quantile(layer.inverse_error, quantile) for layer in layers]
         label = "largest" if quantile == 1 else f"{quantile:.0%} quantile"
-        # A layer that only moves values has no error at all, which a logarithm cannot show.
+        # A permutation has an error of zero, which a logarithmic axis cannot show.
         errors.plot(np.maximum(value, 1e-9), position, "o", color=color, label=label)
     errors.set_xscale("log")
     errors.set_xlabel("inverse error (units of its input)")
@@ -51,20 +51,21 @@ def _figure(layers: list[Layer], dimension: int) -> Picture:
     return Picture(
         "health",
         "Every layer of the flow",
-        "From data (top) to latents (bottom), on test examples. Left: how well each layer inverts "
-        "itself (exactly: drawn at 1e-9). Middle: log-scales of its couplings; at the ends of the "
-        "allowed range a network is saturated. Right: how much it expands (positive) or contracts "
+        "From data (top) to latents (bottom), on test examples. Left: error of each layer's "
+        "inverse (zero is drawn at 1e-9). Middle: log-scales of its couplings; at the ends of the "
+        "allowed range a network is saturated. Right: how much it expands or (negative) contracts "
         "volume: smallest, median and largest example.",
         figure,
     )
 
 
 def evaluate(trained: Trained) -> Section:
-    """Inverse error per layer and in all, log-determinants against autodiff, log-scales.
+    """Inverse error of the flow and of each layer, log-determinants against autodiff, log-scales.
 
     Metrics: ``inverse_error_max``, in units of x, grey levels for images; and in ``health``
-    ``inverse_error`` (``max``, quantiles), ``log_det_error`` in nats where D is at most 1024,
-    ``nonfinite`` (a share), ``log_scale`` (least, largest) and ``layers``, the same of each.
+    ``inverse_error`` (``max``, quantiles), ``log_det_error`` in nats if D is at most 1024,
+    ``nonfinite`` (a fraction), ``log_scale`` (smallest, largest) and ``layers``, the same per
+    layer.
     """
     dimension, levels = trained.info.size, trained.info.levels
     params, model = trained.params, trained.model
@@ -119,7 +120,7 @@ def evaluate(trained: Trained) -> Section:
         {"inverse_error_max": metrics["inverse_error"]["max"], "health": metrics},
         rows,
         [_figure(layers, dimension)],
-        f"Inverse errors in all are over the {len(x_test)} test examples, those of layers over "
-        f"{len(x)} of them; the Jacobian of {JACOBIAN_EXAMPLES} is formed where an example has at "
+        f"Inverse errors of the flow are over the {len(x_test)} test examples, those of layers "
+        f"over {len(x)} of them; the Jacobian is computed for {JACOBIAN_EXAMPLES}, if there are at "
         f"most {JACOBIAN_DIMENSION} dimensions.",
     )

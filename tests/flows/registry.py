@@ -17,7 +17,7 @@ class Entry(NamedTuple):
     Attributes:
       constructor: ``(dtype) -> Bijector``, the precision of the hidden layers of its conditioners.
       event: a float32 array, batch axis first.
-      has_conditioner: whether ``dtype`` means anything.
+      has_conditioner: whether it depends on ``dtype``.
     """
 
     constructor: Callable[[Any], flows.Bijector]
@@ -108,15 +108,15 @@ BIJECTORS: dict[str, Entry] = {
     "stateless": plain(sinh, normal(4, 3)),
     **{
         f"affine_coupling {name} {net} parity {parity}": coupling(net, partition, parity, event)
-        for name, partition, net, event in [
-            ("checkerboard", flows.checkerboard, "resnet", ODD_IMAGE),
-            ("checkerboard", flows.checkerboard, "convnet", ODD_IMAGE),
-            ("channel", flows.channel, "mlp", normal(4, 6)),
-            ("channel", flows.channel, "resnet", normal(2, 3, 5, 4)),
-            ("channel", flows.channel, "convnet", normal(2, 3, 5, 4)),
-            ("half", flows.half, "mlp", normal(4, 5)),
+        for name, partition, net, parity, event in [
+            ("checkerboard", flows.checkerboard, "resnet", 0, ODD_IMAGE),
+            ("checkerboard", flows.checkerboard, "convnet", 1, ODD_IMAGE),
+            ("channel", flows.channel, "mlp", 0, normal(4, 6)),
+            ("channel", flows.channel, "resnet", 1, normal(2, 3, 5, 4)),
+            ("channel", flows.channel, "convnet", 0, normal(2, 3, 5, 4)),
+            ("half", flows.half, "mlp", 0, normal(4, 5)),
+            ("half", flows.half, "mlp", 1, normal(4, 5)),
         ]
-        for parity in (0, 1)
     },
     "chain": conditioned(lambda dtype=None: step(1, dtype), IMAGE),
     "repeat": conditioned(repeated_step, IMAGE),
