@@ -118,7 +118,7 @@ def case(name):
         }
 
     def step(params, batch):
-        def draw(batch, key, step, shard):
+        def draw(batch, key, step, microbatch):
             return batch
 
         train_steps = make_train_steps(model, tx, draw, ema_decay=0.9, max_nonfinite_steps=2)

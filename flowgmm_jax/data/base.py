@@ -12,12 +12,12 @@ ExamplesAndLabels = tuple[np.ndarray, np.ndarray]  # x (N, ...) and y (N,)
 
 
 class Info(NamedTuple):
-    """What a model must know about a data set before it sees an example.
+    """The facts about a data set that a model is built from.
 
     Attributes:
-        shape: shape of one example, (H, W, C) for images and (D,) for vectors.
-        num_classes: number of classes K; labels are 0..K-1.
-        levels: number of grey levels of integer images, x in [0, levels); 0 for continuous vectors.
+      shape: shape of one example, (H, W, C) for images and (D,) for vectors.
+      num_classes: number of classes K; labels are 0..K-1.
+      levels: number of grey levels of integer images, x in [0, levels); 0 for continuous vectors.
     """
 
     shape: tuple[int, ...]
@@ -31,15 +31,17 @@ class Info(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """A whole data set. The memory of its examples may be a file, mapped and read-only, and larger
-    than that of the machine: take them by index or in `blocks`, never all of them.
+    """A whole data set, training and test examples.
+
+    The examples may be a memory-mapped file, read-only and larger than memory: take them by index
+    or in ``blocks``, never all at once.
 
     Attributes:
-        x_train: uint8 (N, H, W, C) images or float32 (N, D) vectors.
-        y_train: int32 (N,), -1 where the label is unknown.
-        x_test: like `x_train`, (M, ...).
-        y_test: int32 (M,), every label known.
-        info: shape, classes and grey levels.
+      x_train: uint8 (N, H, W, C) images or float32 (N, D) vectors.
+      y_train: int32 (N,), -1 if the label is unknown.
+      x_test: like ``x_train``, (M, ...).
+      y_test: int32 (M,), every label known.
+      info: shape, classes and grey levels.
     """
 
     x_train: np.ndarray
@@ -50,7 +52,7 @@ class Dataset(NamedTuple):
 
 
 def blocks(x: np.ndarray) -> Iterator[np.ndarray]:
-    """Consecutive parts of an array (N, ...), views of about 16 MB and at least one example, so
-    that one that is mapped from a file is never in memory as a whole."""
+    """Consecutive pieces of an array (N, ...), views of at most 16 MB or of one example, so that a
+    mapped file is never in memory as a whole."""
     size = max(1, BLOCK_BYTES * len(x) // max(x.nbytes, 1))
     return (x[start : start + size] for start in range(0, len(x), size))

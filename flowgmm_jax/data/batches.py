@@ -37,8 +37,8 @@ THREADS = 8
 class Batch(NamedTuple):
     """What a training step sees: views of B_l labelled and B_u unlabelled examples, float32.
 
-    Integer images are dequantised, unless ``x_density`` is given: then it alone is, and the other
-    views have pixels at the centres of their grey levels.
+    Integer images are dequantised. If ``x_density`` is given, only it is, and the other views have
+    pixels at the centres of their grey levels.
 
     Attributes:
       x_labeled: (B_l, ...), student views.

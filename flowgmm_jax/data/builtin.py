@@ -19,10 +19,10 @@ class ToySet(NamedTuple):
     """A set made of modes (arcs, rings, Gaussians, arms), each part of one class.
 
     Attributes:
-        generate: (generator, N) -> points float (N, 2) and their modes int (N,). The points of
-            a mode come in order along its curve, where it has one.
-        class_of_mode: the class of each mode.
-        labels_of_mode: the published number of labels, shared among the modes.
+      generate: (generator, N) -> points float (N, 2) and their modes int (N,). The points of
+        a mode come in order along its curve, if it has one.
+      class_of_mode: the class of each mode.
+      labels_of_mode: the published number of labels, shared among the modes.
     """
 
     generate: Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
@@ -31,7 +31,7 @@ class ToySet(NamedTuple):
 
 
 def info(name: str) -> Info:
-    """Facts about one of the sets in `SETS`."""
+    """Facts about one of the sets in ``SETS``."""
     return Info(shape=(2,), num_classes=max(SETS[name].class_of_mode) + 1, levels=0)
 
 
@@ -39,14 +39,14 @@ def load(name: str, seed: int) -> Dataset:
     """Generates 1000 training points and 1000 fresh test points.
 
     Args:
-        name: a key of `SETS`.
-        seed: non-negative; the same seed gives the same points.
+      name: a key of ``SETS``.
+      seed: non-negative; the same seed gives the same points.
 
     Returns:
-        float32 points (1000, 2) and int32 labels, every label known.
+      float32 points (1000, 2) and int32 labels, every label known.
 
     Raises:
-        InputError: a negative seed.
+      InputError: a negative seed.
     """
     if seed < 0:
         raise InputError(f"config.data.split_seed={seed}; expected 0 or more")
@@ -70,11 +70,11 @@ def labeled_indices(name: str, seed: int) -> np.ndarray:
     the seed decides where they begin.
 
     Args:
-        name: a key of `SETS`.
-        seed: the seed of the points; it also decides which of them are labelled.
+      name: a key of ``SETS``.
+      seed: the seed of the points; it also decides which of them are labelled.
 
     Returns:
-        int64 sorted indices into the training points.
+      int64 sorted indices into the training points.
     """
     _, mode = _generate(name, seed, _TRAIN)
     generator = np.random.default_rng([seed, _LABELS])
@@ -86,14 +86,14 @@ def labeled_indices(name: str, seed: int) -> np.ndarray:
     return np.sort(np.concatenate(chosen))
 
 
-# scikit-learn takes over a second to import, hence only where it is used.
+# scikit-learn takes over a second to import, hence inside the functions.
 
 
 def load_digits() -> Dataset:
     """Loads scikit-learn's 1797 8x8 digits in a fixed class-stratified split.
 
     Returns:
-        uint8 images of 0..16, (1437, 8, 8, 1) for training and (360, 8, 8, 1) for testing.
+      uint8 images of 0..16, (1437, 8, 8, 1) for training and (360, 8, 8, 1) for testing.
     """
     from sklearn import datasets
     from sklearn.model_selection import train_test_split

@@ -11,13 +11,13 @@ from flowgmm_jax.data.base import Dataset, Info, blocks
 from flowgmm_jax.errors import InputError
 
 
-class Source(NamedTuple):
-    """How to get a data set, from the fields of `config.data`.
+class Loader(NamedTuple):
+    """How to load a data set, given the fields of ``config.data``.
 
     Attributes:
-        info: its facts, without decoding the examples.
-        load: the whole set.
-        load_test: its test examples, if they can be had without the training examples.
+      info: its facts, without decoding the examples.
+      load: the whole set.
+      load_test: its test examples, if they can be loaded without the training examples.
     """
 
     info: Callable[[ConfigDict], Info]
@@ -25,24 +25,24 @@ class Source(NamedTuple):
     load_test: Callable[[ConfigDict], tuple[np.ndarray, np.ndarray]] | None = None
 
 
-_TOY = Source(
+_TOY = Loader(
     info=lambda data: builtin.info(data.name),
     load=lambda data: builtin.load(data.name, data.split_seed),
 )
-_TFDS = Source(
+_TFDS = Loader(
     info=lambda data: tfds.INFO[data.name],
     load=lambda data: tfds.load(data.name, data.data_dir),
     load_test=lambda data: tfds.load_split(data.name, "test", data.data_dir),
 )
-SOURCES = {
+LOADERS = {
     **dict.fromkeys(builtin.SETS, _TOY),
-    "digits": Source(info=lambda data: builtin.DIGITS, load=lambda data: builtin.load_digits()),
+    "digits": Loader(info=lambda data: builtin.DIGITS, load=lambda data: builtin.load_digits()),
     **dict.fromkeys(tfds.INFO, _TFDS),
-    "npz": Source(
+    "npz": Loader(
         info=lambda data: files.npz_info(data.data_dir),
         load=lambda data: files.load_npz(data.data_dir),
     ),
-    "folder": Source(
+    "folder": Loader(
         info=lambda data: files.folder_info(data.data_dir),
         load=lambda data: files.load_folder(data.data_dir),
     ),
@@ -53,16 +53,16 @@ def info(data: ConfigDict) -> Info:
     """Facts about the configured data set, without decoding its examples.
 
     Args:
-        data: `config.data`, with `name` and `data_dir`. If its `shape`, `num_classes` and `levels`
-            are filled in, as in the config of a run, nothing is looked up.
+      data: ``config.data``, with ``name`` and ``data_dir``. If its ``shape``, ``num_classes`` and
+        ``levels`` are filled in, as in the config of a run, nothing is looked up.
 
     Raises:
-        InputError: unknown name, or a user's own data that cannot be read.
-        FileNotFoundError: a user's own data that is not there.
+      InputError: unknown name, or a user's own data that cannot be read.
+      FileNotFoundError: a user's own data that is not there.
     """
     if data.get("shape"):
         return Info(tuple(data.shape), data.num_classes, data.levels)
-    return _source(data).info(data)
+    return _loader(data).info(data)
 
 
 def load(data: ConfigDict) -> Dataset:
@@ -71,14 +71,14 @@ def load(data: ConfigDict) -> Dataset:
     MNIST and FashionMNIST come in their original order, however they are stored.
 
     Args:
-        data: `config.data`, with `name`, `data_dir` and `split_seed` (of the generated sets).
+      data: ``config.data``, with ``name``, ``data_dir`` and ``split_seed`` (of the generated sets).
 
     Raises:
-        InputError: unknown name, or data that cannot be read, fail `check` or are not those of
-            the published set.
-        FileNotFoundError: data that is not there; the message says how to get it.
+      InputError: unknown name, or data that cannot be read, fail ``check`` or are not those of
+        the published set.
+      FileNotFoundError: data that is not there; the message says how to get it.
     """
-    dataset = _source(data).load(data)
+    dataset = _loader(data).load(data)
     check(dataset, _description(data))
     published.verify(data.name, "train", dataset.x_train, dataset.y_train, data.data_dir)
     published.verify(data.name, "test", dataset.x_test, dataset.y_test, data.data_dir)
@@ -92,47 +92,47 @@ def load(data: ConfigDict) -> Dataset:
 
 
 def load_test(data: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
-    """Loads the test examples alone: all that out-of-domain evaluation needs.
+    """Loads only the test examples, which is all that out-of-domain evaluation needs.
 
     Args:
-        data: `config.data`, as for `load`.
+      data: ``config.data``, as for ``load``.
 
     Returns:
-        x (M, ...) and int32 y (M,), as in `Dataset`.
+      x (M, ...) and int32 y (M,), as in ``Dataset``.
 
     Raises:
-        InputError, FileNotFoundError: as for `load`.
+      InputError, FileNotFoundError: as for ``load``.
     """
-    source = _source(data)
-    if source.load_test is None:
+    loader = _loader(data)
+    if loader.load_test is None:
         dataset = load(data)
         return dataset.x_test, dataset.y_test
-    x, y = source.load_test(data)
-    _check_examples(_description(data), "test", x, y, source.info(data), lowest_label=0)
+    x, y = loader.load_test(data)
+    _check_examples(_description(data), "test", x, y, loader.info(data), lowest_label=0)
     published.verify(data.name, "test", x, y, data.data_dir)
     return x, y
 
 
 def check(dataset: Dataset, source: str = "dataset") -> None:
-    """Checks that a data set is what `Dataset` promises.
+    """Checks that a data set is what ``Dataset`` promises.
 
     Args:
-        dataset: the data set.
-        source: where it came from, for the message.
+      dataset: the data set.
+      source: where it came from, for the message.
 
     Raises:
-        InputError: a wrong shape, type, grey level or label, in one line.
+      InputError: a wrong shape, type, grey level or label, in one line.
     """
     _check_examples(source, "train", dataset.x_train, dataset.y_train, dataset.info, -1)
     _check_examples(source, "test", dataset.x_test, dataset.y_test, dataset.info, 0)
 
 
-def _source(data: ConfigDict) -> Source:
-    if data.name not in SOURCES:
+def _loader(data: ConfigDict) -> Loader:
+    if data.name not in LOADERS:
         raise InputError(
-            f"config.data.name={data.name!r} is unknown; expected one of {', '.join(SOURCES)}"
+            f"config.data.name={data.name!r} is unknown; expected one of {', '.join(LOADERS)}"
         )
-    return SOURCES[data.name]
+    return LOADERS[data.name]
 
 
 def _description(data: ConfigDict) -> str:

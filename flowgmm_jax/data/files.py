@@ -146,11 +146,11 @@ def folder_info(data_dir: str) -> Info:
     """Facts about a folder of images, from its subfolders and the first image.
 
     Args:
-        data_dir: see `load_folder`.
+      data_dir: see ``load_folder``.
 
     Raises:
-        FileNotFoundError: the folder, its classes or their images are missing.
-        InputError: the first image cannot be read.
+      FileNotFoundError: the folder, its classes or their images are missing.
+      InputError: the first image cannot be read.
     """
     train, _ = _train_and_test(data_dir)
     classes = _class_names(train)
@@ -163,14 +163,14 @@ def load_folder(data_dir: str) -> Dataset:
     """Loads a folder of .png or .jpg images, one subfolder for each class.
 
     Args:
-        data_dir: holds `train/<class>/*`, optionally `train/unlabeled/*` and
-            `test/<class>/*`; or `<class>/*` directly. Without `test`, a fifth is held out.
-            Classes are numbered in the order of their names. Images are all grey or all in
-            colour, and of one size.
+      data_dir: holds ``train/<class>/*``, optionally ``train/unlabeled/*`` and
+        ``test/<class>/*``; or ``<class>/*`` directly. Without ``test``, a fifth is held out.
+        Classes are numbered in the order of their names. Images are all grey or all in
+        colour, and of one size.
 
     Raises:
-        FileNotFoundError: the folder, its classes or their images are missing.
-        InputError: an image cannot be read, or differs from the first in size or channels.
+      FileNotFoundError: the folder, its classes or their images are missing.
+      InputError: an image cannot be read, or differs from the first in size or channels.
     """
     info = folder_info(data_dir)
     train, test = _train_and_test(data_dir)

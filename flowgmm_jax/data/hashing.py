@@ -1,4 +1,4 @@
-"""Choosing examples by their content, so that a choice survives any reordering of the source."""
+"""Choosing examples by their content, so that the choice does not depend on their order."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ def fingerprints(x: np.ndarray, salt: str, dtype: DTypeLike = np.uint64) -> np.n
     """Hashes every example of an array.
 
     Args:
-        x: (N, ...) examples of any dtype.
-        salt: up to 64 bytes; another salt gives unrelated hashes.
-        dtype: unsigned integer type of the hashes; its width is the width of the hash.
+      x: (N, ...) examples of any dtype.
+      salt: up to 64 bytes; another salt gives unrelated hashes.
+      dtype: unsigned integer type of the hashes; its width is the width of the hash.
 
     Returns:
-        (N,) integers of that type, a function of each example's bytes and the salt alone.
+      (N,) integers of that type, a function of only each example's bytes and the salt.
     """
     little_endian = np.dtype(dtype).newbyteorder("<")
     digests = (
@@ -31,7 +31,7 @@ def fingerprints(x: np.ndarray, salt: str, dtype: DTypeLike = np.uint64) -> np.n
 
 
 def balanced_counts(total: int, num_classes: int) -> list[int]:
-    """Shares `total` among the classes evenly; the first classes get the remainder."""
+    """Shares ``total`` among the classes evenly; the first classes get the remainder."""
     share, remainder = divmod(total, num_classes)
     return [share + (label < remainder) for label in range(num_classes)]
 
@@ -45,17 +45,17 @@ def choose(
     same images are chosen whatever order they are stored in.
 
     Args:
-        x: (N, ...) examples.
-        y: int (N,), the class of each example; examples with a negative label are never chosen.
-        counts: how many to choose of class 0, 1, ...
-        salt: another salt gives another choice.
-        purpose: what the examples are for, as it should appear in the error message.
+      x: (N, ...) examples.
+      y: int (N,), the class of each example; examples with a negative label are never chosen.
+      counts: how many to choose of class 0, 1, ...
+      salt: another salt gives another choice.
+      purpose: what the examples are for, as it should appear in the error message.
 
     Returns:
-        int64 sorted indices into `x`, sum(counts) of them.
+      int64 sorted indices into ``x``, sum(counts) of them.
 
     Raises:
-        InputError: a class has fewer examples than its count.
+      InputError: a class has fewer examples than its count.
     """
     rank = fingerprints(x, salt)
     chosen = [np.empty(0, np.int64)]

@@ -19,11 +19,11 @@ def prepare(name: str, data_dir: Path) -> None:
     """Downloads and prepares a set as ArrayRecord files.
 
     Args:
-        name: one of `NAMES`.
-        data_dir: folder of prepared sets.
+      name: one of ``NAMES``.
+      data_dir: folder of prepared sets.
 
     Raises:
-        ModuleNotFoundError: TensorFlow is not installed.
+      ModuleNotFoundError: TensorFlow is not installed.
     """
     if importlib.util.find_spec("tensorflow") is None:
         raise ModuleNotFoundError(

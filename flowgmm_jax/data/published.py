@@ -46,14 +46,14 @@ def verify(name: str, split: str, x: np.ndarray, y: np.ndarray, data_dir: str) -
     """Compares a split with what it is known to be; 60,000 images take a tenth of a second.
 
     Args:
-        name: of the set; one that is not in `KNOWN` passes.
-        split: "train" or "test".
-        x: (N, ...) images.
-        y: (N,) labels.
-        data_dir: where they came from, for the message.
+      name: of the set; one that is not in ``KNOWN`` passes.
+      split: "train" or "test".
+      x: (N, ...) images.
+      y: (N,) labels.
+      data_dir: where they came from, for the message.
 
     Raises:
-        InputError: they are not those of the published set.
+      InputError: they are not those of the published set.
     """
     expected = KNOWN.get((name, split))
     if expected is None or (found := (len(x), digest(x, y))) == expected:
@@ -78,12 +78,12 @@ def original_order(name: str, x_train: np.ndarray) -> np.ndarray | None:
     Identical images keep their order among themselves.
 
     Args:
-        name: one of `ORDERED`.
-        x_train: uint8 (N, H, W, C) training images in any order.
+      name: one of ``ORDERED``.
+      x_train: uint8 (N, H, W, C) training images in any order.
 
     Returns:
-        int64 (N,): `x_train[result]` is in the original order; None if the images are not
-        exactly those of the original set.
+      int64 (N,): ``x_train[result]`` is in the original order; None if the images are not
+      exactly those of the original set.
     """
     wanted = np.load(ORDER_FOLDER / f"{name}.npy", allow_pickle=False)
     found = fingerprints(name, x_train)
@@ -96,7 +96,7 @@ def original_order(name: str, x_train: np.ndarray) -> np.ndarray | None:
 
 
 def _print_digests(data_dir: str) -> None:
-    """Prints the table `KNOWN` of all sets in a folder of prepared sets."""
+    """Prints the table ``KNOWN`` of all sets in a folder of prepared sets."""
     for path in sorted(tfds.root_of(data_dir).iterdir()):
         for split in ("train", "test")[path.name in tfds.TEST_ONLY :]:
             x, y = tfds.load_split(path.name, split, data_dir)
@@ -104,10 +104,10 @@ def _print_digests(data_dir: str) -> None:
 
 
 def _write_order(data_dir: str) -> None:
-    """Writes the fingerprints of the sets in `ORDERED`, prepared in their original order.
+    """Writes the fingerprints of the sets in ``ORDERED``, prepared in their original order.
 
     Raises:
-        ValueError: two different images have the same fingerprint; use another salt.
+      ValueError: two different images have the same fingerprint; use another salt.
     """
     for name in ORDERED:
         x, _ = tfds.load_split(name, "train", data_dir)

@@ -1,6 +1,6 @@
-"""Which training examples are labelled, unlabelled, and held out for validation.
+"""Which training examples are labelled, unlabelled, and held out, and what is made of them.
 
-A split depends on the images and `split_seed`, never on the seed of the training or on the
+A split depends on the images and ``split_seed``, never on the seed of the training or on the
 order in which a source happens to store the images.
 """
 
@@ -29,9 +29,9 @@ class Split(NamedTuple):
     """Indices into the training examples: int64, sorted.
 
     Attributes:
-        labeled: examples whose labels may be used.
-        unlabeled: examples whose labels may not be used; those of `labeled` too if all are.
-        validation: examples in neither of the above.
+      labeled: examples whose labels may be used.
+      unlabeled: examples whose labels may not be used; those of ``labeled`` too if all are.
+      validation: examples in neither of the above.
     """
 
     labeled: np.ndarray
@@ -60,23 +60,23 @@ def make_split(dataset: Dataset, data: ConfigDict) -> Split:
 
     The labelled examples are, in this order of precedence,
 
-    - those of `split_file`, a .npz file of `labeled_indices` and `unlabeled_indices`, which
+    - those of ``split_file``, a .npz file of ``labeled_indices`` and ``unlabeled_indices``, which
       count in the original order of the source;
-    - for `num_labels` = -1, all whose label is known; the unlabelled ones are then these and
+    - for ``num_labels`` = -1, all whose label is known; the unlabelled ones are then these and
       those whose label is not known;
-    - for `num_labels` = 0, the published number of a two-dimensional set;
-    - `num_labels` of them, as many of each class, chosen by content and `split_seed`.
+    - for ``num_labels`` = 0, the published number of a two-dimensional set;
+    - ``num_labels`` of them, as many of each class, chosen by content and ``split_seed``.
 
-    The validation examples are `validation` others, as many of each class, chosen by content.
+    The validation examples are ``validation`` others, as many of each class, chosen by content.
 
     Args:
-        dataset: the data set, as `datasets.load` gives it.
-        data: `config.data`, with `name`, `num_labels`, `split_file`, `split_seed` and
-            `validation`.
+      dataset: the data set, as ``datasets.load`` gives it.
+      data: ``config.data``, with ``name``, ``num_labels``, ``split_file``, ``split_seed`` and
+        ``validation``.
 
     Raises:
-        InputError: the configured numbers or the split file do not fit the data set.
-        FileNotFoundError: there is no such split file.
+      InputError: the configured numbers or the split file do not fit the data set.
+      FileNotFoundError: there is no such split file.
     """
     everything = np.arange(len(dataset.y_train))
     if data.split_file:
@@ -94,6 +94,60 @@ def make_split(dataset: Dataset, data: ConfigDict) -> Split:
     # After the labelled ones, which are the same set with and without a validation set.
     validation = _choose_validation(dataset, data, taken=labeled)
     return Split(labeled, np.setdiff1d(unlabeled, validation), validation)
+
+
+def make_pool(dataset: Dataset, split: Split) -> Pool:
+    """The training set without the labels that may not be used."""
+    y = np.full_like(dataset.y_train, -1)
+    y[split.labeled] = dataset.y_train[split.labeled]
+    labeled, unlabeled = (a.astype(np.int32) for a in (split.labeled, split.unlabeled))
+    return Pool(dataset.x_train, y, labeled, unlabeled)
+
+
+def fingerprint(dataset: Dataset, split: Split) -> str:
+    """Digest of everything that training sees of the data, so that a run goes on with no other."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in (*make_pool(dataset, split), split.validation):
+        for block in blocks(array):
+            digest.update(np.ascontiguousarray(block))
+    return digest.hexdigest()
+
+
+def held_out(dataset: Dataset, split: Split) -> tuple[str, np.ndarray, np.ndarray]:
+    """The examples that are evaluated during training, with their name: "validation" if there are
+    any, otherwise "test", from which nothing is chosen."""
+    if split.validation.size:
+        return "validation", dataset.x_train[split.validation], dataset.y_train[split.validation]
+    return "test", dataset.x_test, dataset.y_test
+
+
+def initial_examples(
+    dataset: Dataset, split: Split, config: ConfigDict
+) -> tuple[jax.Array, jax.Array]:
+    """Examples that parameters are initialised from, without augmentation.
+
+    Returns:
+      x (B, ...) float32, dequantised, and y (B,) int32: some labelled examples, and some unlabelled
+      ones with label -1.
+
+    Raises:
+      InputError: if means are to be placed at classes and one has no label.
+    """
+    rng = np.random.default_rng(config.seed)
+    labeled, unlabeled = (
+        rng.permutation(indices)[:most]
+        for indices, most in ((split.labeled, INIT_LABELED), (split.unlabeled, INIT_UNLABELED))
+    )
+    y = np.concatenate([dataset.y_train[labeled], np.full(len(unlabeled), -1, np.int32)])
+    x = dataset.x_train[np.concatenate([labeled, unlabeled])]
+    missing = np.setdiff1d(np.arange(dataset.info.num_classes), y)
+    if config.prior.means in ("data", "latents") and missing.size:
+        raise InputError(
+            f"config.prior.means is {config.prior.means!r}, but class {missing[0]} has no labelled "
+            "example to take a mean of"
+        )
+    keys = jax.random.split(jax.random.key(config.seed), len(x))
+    return jax.vmap(augment.view([], dataset.info.levels))(keys, jnp.asarray(x)), jnp.asarray(y)
 
 
 def _choose_validation(dataset: Dataset, data: ConfigDict, taken: np.ndarray) -> np.ndarray:
@@ -175,57 +229,3 @@ def _check_indices(field: str, indices: np.ndarray, size: int) -> None:
         )
     if len(np.unique(indices)) < len(indices):
         raise InputError(f"{field} has repeated indices")
-
-
-def make_pool(dataset: Dataset, split: Split) -> Pool:
-    """The training set without the labels that may not be used."""
-    y = np.full_like(dataset.y_train, -1)
-    y[split.labeled] = dataset.y_train[split.labeled]
-    labeled, unlabeled = (a.astype(np.int32) for a in (split.labeled, split.unlabeled))
-    return Pool(dataset.x_train, y, labeled, unlabeled)
-
-
-def fingerprint(dataset: Dataset, split: Split) -> str:
-    """Digest of everything that training sees of the data, so that a run goes on with no other."""
-    digest = hashlib.blake2b(digest_size=16)
-    for array in (*make_pool(dataset, split), split.validation):
-        for block in blocks(array):
-            digest.update(np.ascontiguousarray(block))
-    return digest.hexdigest()
-
-
-def held_out(dataset: Dataset, split: Split) -> tuple[str, np.ndarray, np.ndarray]:
-    """The examples that are evaluated during training, with their name: "validation" if there are
-    any, otherwise "test", from which nothing is chosen."""
-    if split.validation.size:
-        return "validation", dataset.x_train[split.validation], dataset.y_train[split.validation]
-    return "test", dataset.x_test, dataset.y_test
-
-
-def initial_examples(
-    dataset: Dataset, split: Split, config: ConfigDict
-) -> tuple[jax.Array, jax.Array]:
-    """Examples that parameters are initialised from, without augmentation.
-
-    Returns:
-      x (B, ...) float32, dequantised, and y (B,) int32: some labelled examples, and some unlabelled
-      ones with label -1.
-
-    Raises:
-      InputError: if means are to be placed at classes and one has no label.
-    """
-    rng = np.random.default_rng(config.seed)
-    labeled, unlabeled = (
-        rng.permutation(indices)[:most]
-        for indices, most in ((split.labeled, INIT_LABELED), (split.unlabeled, INIT_UNLABELED))
-    )
-    y = np.concatenate([dataset.y_train[labeled], np.full(len(unlabeled), -1, np.int32)])
-    x = dataset.x_train[np.concatenate([labeled, unlabeled])]
-    missing = np.setdiff1d(np.arange(dataset.info.num_classes), y)
-    if config.prior.means in ("data", "latents") and missing.size:
-        raise InputError(
-            f"config.prior.means is {config.prior.means!r}, but class {missing[0]} has no labelled "
-            "example to take a mean of"
-        )
-    keys = jax.random.split(jax.random.key(config.seed), len(x))
-    return jax.vmap(augment.view([], dataset.info.levels))(keys, jnp.asarray(x)), jnp.asarray(y)

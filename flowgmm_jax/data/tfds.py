@@ -1,6 +1,6 @@
 """Sets prepared by tensorflow-datasets, read from their files without TensorFlow.
 
-The files alone are read, whatever version they are: the official builders insist on their own
+Only the files are read, whatever version they are: the official builders insist on their own
 version, retry the network, and cannot know a set such as notMNIST that has no builder.
 """
 
@@ -33,15 +33,15 @@ def load(name: str, data_dir: str) -> Dataset:
     """Loads the training and test split of a prepared set.
 
     Args:
-        name: a key of `INFO`.
-        data_dir: folder of prepared sets; empty means `default_data_dir()`.
+      name: a key of ``INFO``.
+      data_dir: folder of prepared sets; empty means ``default_data_dir()``.
 
     Returns:
-        uint8 images and int32 labels, in the order of the files.
+      uint8 images and int32 labels, in the order of the files.
 
     Raises:
-        FileNotFoundError: the set is not prepared in `data_dir`.
-        InputError: the set has no training split, or its files cannot be read.
+      FileNotFoundError: the set is not prepared in ``data_dir``.
+      InputError: the set has no training split, or its files cannot be read.
     """
     if name in TEST_ONLY:
         raise InputError(
@@ -56,16 +56,16 @@ def load_split(name: str, split: str, data_dir: str) -> ExamplesAndLabels:
     """Loads one split of a prepared set, from the cache of decoded arrays if possible.
 
     Args:
-        name: a key of `INFO`.
-        split: "train" or "test".
-        data_dir: folder of prepared sets; empty means `default_data_dir()`.
+      name: a key of ``INFO``.
+      split: "train" or "test".
+      data_dir: folder of prepared sets; empty means ``default_data_dir()``.
 
     Returns:
-        uint8 images (N, H, W, C) and int32 labels (N,), in the order of the files.
+      uint8 images (N, H, W, C) and int32 labels (N,), in the order of the files.
 
     Raises:
-        FileNotFoundError: the split is not prepared in `data_dir`.
-        InputError: its files cannot be read.
+      FileNotFoundError: the split is not prepared in ``data_dir``.
+      InputError: its files cannot be read.
     """
     root = root_of(data_dir)
     records = _find_records(name, split, root)
@@ -78,12 +78,12 @@ def load_split(name: str, split: str, data_dir: str) -> ExamplesAndLabels:
 
 
 def default_data_dir() -> Path:
-    """Where tensorflow-datasets keeps its sets: `$TFDS_DATA_DIR`, or `~/tensorflow_datasets`."""
+    """The folder of tensorflow-datasets: ``$TFDS_DATA_DIR``, or ``~/tensorflow_datasets``."""
     return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
 def root_of(data_dir: str) -> Path:
-    """The folder of prepared sets that a config's `data_dir` means; empty: the default one."""
+    """The folder of prepared sets that a config's ``data_dir`` means; empty: the default one."""
     return Path(data_dir).expanduser() if data_dir else default_data_dir()
 
 

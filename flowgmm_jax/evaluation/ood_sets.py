@@ -53,7 +53,7 @@ def _read_npz(name: str, levels: int) -> np.ndarray:
 def _load(name: str, trained: Trained) -> np.ndarray:
     data, info = trained.config.data, trained.info
     synthetic = IMAGE_SYNTHETIC if info.levels else VECTOR_SYNTHETIC
-    stored = [source for source in datasets.SOURCES if source not in ("npz", "folder")]
+    stored = [known for known in datasets.LOADERS if known not in ("npz", "folder")]
     if name in synthetic:
         return synthetic[name](trained.dataset.x_test, info.levels, np.random.default_rng(0))
     if name.endswith(".npz"):

@@ -95,7 +95,7 @@ def test_zooms_in_and_out_are_as_likely():
     assert 140 < (areas > 1).sum() < 260
 
 
-def test_a_bend_moves_pixels_by_its_deviation_and_neighbours_alike():
+def test_an_elastic_deformation_moves_pixels_by_its_deviation_and_neighbours_alike():
     """Of a ramp, whose grey levels tell where they come from."""
     image = np.tile(np.arange(60, 200, 5, dtype=np.uint8)[:, None, None], (1, 28, 1))
     elastic = partial(augment.random_warp, angle=0.0, scale=0.0, shear=0.0, elastic=1.0)

@@ -91,9 +91,7 @@ def draw(step, microbatch, num_microbatches=1, unlabeled=16, density=0, seed=0):
     return draw_batch(make_pool(), jax.random.key(seed), step, microbatch, sizes, views)
 
 
-@pytest.mark.parametrize(
-    ("num_microbatches", "density"), [(1, 0), (2, 0), (4, 0), (8, 0), (2, 4), (2, 16)]
-)
+@pytest.mark.parametrize(("num_microbatches", "density"), [(1, 0), (2, 0), (4, 0), (8, 0), (2, 4)])
 def test_the_microbatches_make_up_the_whole_batch(num_microbatches, density):
     whole = draw(5, 0, density=density)
     microbatches = [draw(5, m, num_microbatches, density=density) for m in range(num_microbatches)]

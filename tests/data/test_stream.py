@@ -51,8 +51,10 @@ def both_paths(views, sizes):
     return from_device, from_host
 
 
-@pytest.mark.parametrize(("unlabeled", "density"), [(0, 0), (16, 0), (16, 4)])
-@pytest.mark.parametrize(("num_devices", "num_microbatches"), [(1, 1), (2, 2), (2, 4)])
+@pytest.mark.parametrize(
+    ("num_devices", "num_microbatches", "unlabeled", "density"),
+    [(1, 1, 0, 0), (1, 1, 16, 0), (2, 2, 0, 0), (2, 2, 16, 0), (2, 4, 0, 0), (2, 4, 16, 4)],
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_batches_are_those_of_the_device(
     monkeypatch, kind, num_devices, num_microbatches, unlabeled, density
