@@ -2,18 +2,29 @@
 examples of hypothesis unless HYPOTHESIS_PROFILE is "long"."""
 
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")  # nothing from an earlier run
+# Programs are compiled once for all processes of a session, and nothing is kept for another one.
+IS_FIRST = "JAX_COMPILATION_CACHE_DIR" not in os.environ
+if IS_FIRST:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="flowgmm_jax-")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for configs/, which is not installed
+sys.path.insert(0, str(Path(__file__).parents[1]))  # of a checkout that is not installed
 
 COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("short", max_examples=25, derandomize=True, database=None, **COMMON)
 settings.register_profile("long", max_examples=1000, print_blob=True, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
+
+
+def pytest_unconfigure():
+    if IS_FIRST:
+        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
