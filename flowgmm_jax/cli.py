@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from absl import app, logging
-from ml_collections import ConfigDict
 from rich.console import Console
 from rich.text import Text
 
@@ -48,30 +47,20 @@ def resolve(spec: str, overrides: Overrides) -> configs.Resolved:
     Raises:
       InputError: as there, and for a field that is given twice.
     """
-    texts = {}
+    values = {}
     for name, text in overrides:
-        if name in texts:
-            raise InputError(f"config.{name} is {texts[name]} and {text}, expected one of them")
-        texts[name] = text
-    flow = {"flow.name": texts["flow.name"]} if "flow.name" in texts else {}
-    config = configs.resolve(spec, flow).config
-    values = {name: configs.parse_value(config, name, text) for name, text in texts.items()}
+        if name in values:
+            raise InputError(f"config.{name} is {values[name]} and {text}, expected one of them")
+        values[name] = text
     return configs.resolve(spec, values)
 
 
 def print_config(resolved: configs.Resolved) -> None:
     """Prints every field as ``config.FIELD = VALUE``, those that are defaults greyed."""
     console = Console(highlight=False, soft_wrap=True)
-
-    def show(section: ConfigDict, prefix: str) -> None:
-        for name, value in section.items():
-            if isinstance(value, ConfigDict):
-                show(value, f"{prefix}{name}.")
-            else:
-                style = "" if prefix + name in resolved.explicit else "dim"
-                console.print(Text(f"{PREFIX}{prefix}{name} = {value!r}", style=style))
-
-    show(resolved.config, "")
+    for name, value in configs.fields_of(resolved.config):
+        style = "" if name in resolved.explicit else "dim"
+        console.print(Text(f"{PREFIX}{name} = {value!r}", style=style))
 
 
 def run(main: Callable[[Overrides], None]) -> None:

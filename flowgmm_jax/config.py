@@ -51,7 +51,8 @@ def load_config(spec: str, **overrides: Any) -> ConfigDict:
       spec: NAME, NAME:VARIANT, FILE.py or FILE.py:VARIANT; several words of a variant are joined
         by commas.
       **overrides: fields by their full name, such as ``**{"flow.width": 32}``, or by their last
-        part if it is unambiguous; those of ``flow`` need the full name.
+        part if it is unambiguous; those of ``flow`` need the full name. A text stands for the value
+        that it spells.
 
     Raises:
       InputError: for an unknown experiment, variant or field, or a value of another type; one line
@@ -82,7 +83,7 @@ def complete(experiment: ConfigDict) -> ConfigDict:
     Raises:
       InputError: for a field that is unknown or has a value of another type.
     """
-    config = _load(FOLDER / "default.py").get_config()
+    config = default_config()
     if name := experiment.get("flow", {}).get("name"):
         config.flow = _defaults_of_flow(name)
     for name, value in fields_of(experiment):
@@ -90,23 +91,9 @@ def complete(experiment: ConfigDict) -> ConfigDict:
     return config
 
 
-def parse_value(config: ConfigDict, name: str, text: str) -> Any:
-    """The value that ``--config.NAME=TEXT`` gives a field, in the type of the field.
-
-    Raises:
-      InputError: for an unknown field, or a text that is no such value.
-    """
-    found = _get(config, name)
-    if isinstance(found, str):
-        return text
-    if isinstance(found, bool):
-        text = text.capitalize()
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        if found is None:  # an argument whose default is None, such as a dtype
-            return text
-        raise InputError(f"config.{name} is {text!r}, expected {_type_name(found)}") from None
+def default_config() -> ConfigDict:
+    """The config of ``configs/default.py``, with no flow."""
+    return _load(FOLDER / "default.py").get_config()
 
 
 def fields_of(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -116,11 +103,6 @@ def fields_of(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]
             yield from fields_of(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
-
-
-def default_fields() -> dict[str, Any]:
-    """The fields of ``configs/default.py``."""
-    return dict(fields_of(_load(FOLDER / "default.py").get_config()))
 
 
 def _load(path: Path) -> ModuleType:
@@ -139,16 +121,14 @@ def _experiment(spec: str) -> ConfigDict:
             f"{', '.join(names())}"
         )
     module = _load(path)
+    if not hasattr(module, "get_config"):
+        raise InputError(f"--config={spec}: expected a file with a function get_config")
     known = getattr(module, "VARIANTS", ())
     for word in variant.split(",") if variant else ():
         if word not in known:
             expected = f"some of {', '.join(known)}" if known else "none"
             raise InputError(f"--config={spec}: the variant is {word!r}, expected {expected}")
-    try:
-        get_config = module.get_config
-    except AttributeError:
-        raise InputError(f"--config={spec}: expected a file with a function get_config") from None
-    config = get_config(variant) if variant else get_config()
+    config = module.get_config(variant) if variant else module.get_config()
     if not isinstance(config, ConfigDict):
         raise InputError(
             f"--config={spec}: get_config returned a {type(config).__name__}, expected a ConfigDict"
@@ -199,12 +179,16 @@ def _get(config: ConfigDict, name: str) -> Any:
 
 def _set(config: ConfigDict, name: str, value: Any) -> None:
     found = _get(config, name)
+    if isinstance(value, str) and not isinstance(found, str):
+        value = _parse(value, found)
     if isinstance(found, float) and type(value) is int:
         value = float(value)
     if isinstance(found, tuple) and isinstance(value, list):
         value = tuple(value)
     if found is not None and type(value) is not type(found):
-        raise InputError(f"config.{name} is {value!r}, expected {_type_name(found)}")
+        names = {bool: "True or False", int: "an integer", float: "a number", tuple: "a tuple"}
+        expected = names.get(type(found), "a text")
+        raise InputError(f"config.{name} is {value!r}, expected {expected}")
     *sections, field = name.split(".")
     for section in sections:
         config = config[section]
@@ -212,6 +196,9 @@ def _set(config: ConfigDict, name: str, value: Any) -> None:
         config[field] = value
 
 
-def _type_name(value: Any) -> str:
-    names = {bool: "True or False", int: "an integer", float: "a number", tuple: "a tuple"}
-    return names.get(type(value), "a text")
+def _parse(text: str, found: Any) -> Any:
+    """What a text of the command line says for a field that is ``found``; else the text itself."""
+    try:
+        return ast.literal_eval(text.capitalize() if isinstance(found, bool) else text)
+    except (ValueError, SyntaxError):
+        return text

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from flowgmm_jax.data.base import Dataset, Info
 from flowgmm_jax.data.splits import Split
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.experiment import Experiment, load_experiment
+from flowgmm_jax.experiment import load_experiment
 from flowgmm_jax.files import read_json, to_json
 from flowgmm_jax.models.base import Model, Params
 from flowgmm_jax.models.build import build
@@ -19,53 +19,33 @@ from flowgmm_jax.runs import checkpoint
 
 
 class Trained(NamedTuple):
-    """A trained model with its experiment, as evaluation takes it.
+    """A trained model and the data of its run, as evaluation takes them.
 
     Attributes:
       name: of the run, for legends.
       params: of the model.
       step: of its checkpoint.
-      experiment: that it was trained by.
+      config, model, dataset, split: of the ``Experiment`` that trained it.
     """
 
     name: str
     params: Params
     step: int
-    experiment: Experiment
-
-    @property
-    def model(self) -> Model:
-        return self.experiment.model
-
-    @property
-    def config(self) -> ConfigDict:
-        return self.experiment.config
-
-    @property
-    def dataset(self) -> Dataset:
-        return self.experiment.dataset
-
-    @property
-    def split(self) -> Split:
-        return self.experiment.split
+    config: ConfigDict
+    model: Model
+    dataset: Dataset
+    split: Split
 
     @property
     def info(self) -> Info:
-        return self.experiment.info
-
-
-def run_config(workdir: str | Path) -> ConfigDict:
-    """The config of the run in a directory.
-
-    Raises:
-      InputError: if there is no run.
-    """
-    return ConfigDict(read_json(Path(workdir) / "config.json"))
+        """Shape, classes and grey levels of the data."""
+        return self.dataset.info
 
 
 def build_run(workdir: Path) -> tuple[ConfigDict, Model, tuple[jax.ShapeDtypeStruct, ...]]:
     """Config and model of a run, and examples and labels as ``Model.init`` takes them."""
-    config, facts = run_config(workdir), read_json(workdir / "data.json")
+    config = ConfigDict(read_json(workdir / "config.json"))
+    facts = read_json(workdir / "data.json")
     info = Info(tuple(facts["shape"]), facts["num_classes"], facts["levels"])
     dtype = jnp.uint8 if info.levels else jnp.float32
     x = jax.ShapeDtypeStruct((2, *info.shape), dtype)
@@ -138,4 +118,4 @@ def load_trained(
             f"{config.data.data_dir}: expected the same examples and labelled split, see "
             "--data_dir and --split_file"
         )
-    return Trained(workdir.resolve().name, params, step, experiment)
+    return Trained(workdir.resolve().name, params, step, *experiment)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from flowgmm_jax import gmm
-from flowgmm_jax.config import default_fields, fields_of
+from flowgmm_jax.config import default_config, fields_of
 from flowgmm_jax.data import datasets
 from flowgmm_jax.data.base import Info
 from flowgmm_jax.errors import InputError
@@ -80,12 +80,12 @@ def validate(config: ConfigDict) -> None:
 
 
 def _check_fields(fields: dict[str, Any], config: ConfigDict) -> None:
-    expected = {name for name in default_fields() if not name.startswith("flow.")}
     flow = flow_arguments(config.flow.name) if config.flow.name else {}
-    expected |= {"flow.name", *(f"flow.{name}" for name in flow)}
-    for name in sorted(expected - fields.keys()):
-        raise InputError(f"config.{name} is missing: load_config completes a config")
-    for name in sorted(fields.keys() - expected):
+    expected = {name for name, _ in fields_of(default_config())}
+    expected |= {f"flow.{name}" for name in flow}
+    for name in sorted(expected ^ fields.keys()):
+        if name in expected:
+            raise InputError(f"config.{name} is missing: load_config completes a config")
         section = name.rpartition(".")[0]
         known = sorted(field for field in expected if field.rpartition(".")[0] == section)
         raise InputError(f"config.{name} is not a field, expected some of {', '.join(known)}")
@@ -150,29 +150,25 @@ def _check_augment(augment: ConfigDict, info: Info) -> None:
 
 def _check_batches(config: ConfigDict) -> None:
     train, loss, num_devices = config.train, config.loss, jax.device_count()
+
+    def check_divides(field: str, number: int, divisor: str, expected: str = "") -> None:
+        if number and train[field] % number:
+            raise InputError(
+                f"config.train.{field} is {train[field]}, which {divisor} not divide evenly: "
+                f"expected {expected or f'a multiple of {number}'}"
+            )
+
     if train.microbatches & (train.microbatches - 1):
         raise InputError(
             f"config.train.microbatches is {train.microbatches}, expected 0 or a power of two"
         )
-    if train.microbatches % num_devices:
-        raise InputError(
-            f"config.train.microbatches is {train.microbatches}, which {num_devices} devices do "
-            "not divide evenly: expected 0 (one microbatch a device), or another number of devices "
-            "(CUDA_VISIBLE_DEVICES)"
-        )
+    devices = f"{num_devices} devices do"
+    other = "0 (one microbatch a device), or another number of devices (CUDA_VISIBLE_DEVICES)"
+    check_divides("microbatches", num_devices, devices, other)
     for field in ("batch_labeled", "batch_unlabeled", "batch_density"):
-        batch = train[field]
-        if batch % num_devices:
-            raise InputError(
-                f"config.train.{field} is {batch}, which {num_devices} devices do not divide "
-                f"evenly: expected a multiple of {num_devices}"
-            )
-        if train.microbatches and batch % train.microbatches:
-            raise InputError(
-                f"config.train.{field} is {batch}, which config.train.microbatches = "
-                f"{train.microbatches} does not divide evenly: expected a multiple of "
-                f"{train.microbatches}"
-            )
+        check_divides(field, num_devices, devices)
+        microbatches = f"config.train.microbatches = {train.microbatches} does"
+        check_divides(field, train.microbatches, microbatches)
     if not train.batch_density:
         return
     if not train.batch_unlabeled or train.batch_unlabeled % train.batch_density:

@@ -16,10 +16,10 @@ from flowgmm_jax.evaluation import (
     export,
     generation,
     health,
-    ood,
     ood_sets,
     report,
 )
+from flowgmm_jax.evaluation import ood as detection
 from flowgmm_jax.evaluation.report import Row, Section
 from flowgmm_jax.evaluation.statistics import make_statistics
 from flowgmm_jax.files import write_json
@@ -64,9 +64,13 @@ def evaluate(
     save_arrays: bool = False,
     command: str = "fg.evaluate(...)",
 ) -> dict[str, Any]:
-    """Measures a run from its newest sound checkpoint: figures, numbers and a report in DIR/eval.
+    """Measures a run from its newest sound checkpoint: ``metrics.json``, figures and
+    ``report.html`` in DIR/eval, written part by part.
 
         fg.evaluate("runs/digits", ood=["noise"])["accuracy"]
+
+    Parts that make no sense for the data or the model are left out, such as out-of-domain detection
+    if most densities are not finite.
 
     Args:
       workdir: directory that ``train`` wrote.
@@ -86,40 +90,11 @@ def evaluate(
     """
     trained = load_trained(workdir, data_dir, split_file)
     other = load_trained(compare, data_dir, split_file) if compare else None
-    return evaluate_trained(trained, Path(workdir) / "eval", command, ood, other, save_arrays)
-
-
-def evaluate_trained(
-    trained: Trained,
-    output: Path,
-    command: str,
-    ood_names: Sequence[str] = (),
-    other: Trained | None = None,
-    save_arrays: bool = False,
-) -> dict[str, Any]:
-    """Writes ``metrics.json``, figures and ``report.html`` into a directory.
-
-    Parts that make no sense for the data or the model are left out, such as out-of-domain detection
-    if most densities are not finite. Figures and metrics are written part by part.
-
-    Args:
-      trained: a trained model and its data.
-      output: a directory; made if it is missing.
-      command: that is running, for the report.
-      ood_names: sets for out-of-domain detection, see ``ood_sets.load``.
-      other: a second model, whose distances to the decision boundary are compared.
-      save_arrays: whether to write latents and samples too, see ``export.save``.
-
-    Returns:
-      The metrics.
-
-    Raises:
-      InputError, FileNotFoundError: if other data cannot be read or do not fit.
-    """
+    output = Path(workdir) / "eval"
     model, levels = trained.model, trained.info.levels
     if other is not None:
         boundary.check_comparable(trained, other)
-    outside = ood_sets.load(ood_names, trained)
+    outside = ood_sets.load(ood, trained)
     measure = make_statistics(model, levels)
     test = measure(trained.params, trained.dataset.x_test)
     parts: dict[str, Callable[[], Section]] = {
@@ -129,7 +104,7 @@ def evaluate_trained(
     if model.log_density:
         parts["density"] = lambda: _density(trained, test.log_density)
         if outside and np.isfinite(test.log_density).mean() > 0.5:
-            parts["out-of-domain"] = lambda: ood.evaluate(trained, test, measure, outside)
+            parts["out-of-domain"] = lambda: detection.evaluate(trained, test, measure, outside)
     if model.sample:
         parts["generation"] = lambda: generation.evaluate(trained)
     if (

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import optax
@@ -43,20 +43,6 @@ class Result(NamedTuple):
     bits_per_dim: float | None
     step: int
     seconds: float
-
-
-class Start(NamedTuple):
-    """Where a run goes on.
-
-    Attributes:
-      state: before the next step.
-      sums: of the metrics since the last row of metrics.jsonl.
-      result: of a run that is finished, as JSON, or None.
-    """
-
-    state: Any
-    sums: dict[str, float]
-    result: dict | None
 
 
 def make_state(experiment: Experiment, tx: optax.GradientTransformation) -> Callable:
@@ -120,16 +106,16 @@ def train(config: ConfigDict, workdir: str | Path) -> Result:
         check_agrees(*described, primary)
 
     with contextlib.ExitStack() as closing:
-        start = Start(None, {}, None)
+        state, sums, finished = None, {}, None
         with processes.together():
             if processes.is_primary():
                 closing.enter_context(lock(workdir))
                 claim(workdir, *described)
-                start = _start(workdir, config, first_state, like)
-        sums, finished = processes.from_primary((start.sums, start.result))
+                state, sums, finished = _start(workdir, config, first_state, like)
+        sums, finished = processes.from_primary((sums, finished))
         if finished:
             return Result(**finished)
-        state = processes.broadcast(start.state, like)
+        state = processes.broadcast(state, like)
 
         train_steps, batches = make_steps(experiment, tx, int(state.step))
         evaluate = make_evaluator(experiment.model, experiment.info.levels)
@@ -183,12 +169,15 @@ def _shapes(first_state: Callable, experiment: Experiment) -> TrainState:
         ) from error
 
 
-def _start(workdir: Path, config: ConfigDict, first_state: Callable, like: TrainState) -> Start:
-    """From the newest sound checkpoint, or from the beginning."""
+def _start(
+    workdir: Path, config: ConfigDict, first_state: Callable, like: TrainState
+) -> tuple[TrainState, dict[str, float], dict | None]:
+    """The state of the newest sound checkpoint or the first one, the sums of the metrics since the
+    last row of metrics.jsonl, and the result of a run that is finished, as JSON."""
     restored = checkpoint.restore(workdir, like._asdict(), to_json(config))
     if restored is None:
-        return Start(first_state(), {}, None)
+        return first_state(), {}, None
     checkpoint.set_aside(workdir, restored.damaged)
     is_finished = restored.step == config.train.steps and (workdir / "result.json").exists()
     result = read_json(workdir / "result.json") if is_finished else None
-    return Start(TrainState(**restored.state), restored.sums, result)
+    return TrainState(**restored.state), restored.sums, result

@@ -26,7 +26,6 @@ from flowgmm_jax.evaluation.calibration import (
     tempered,
 )
 from flowgmm_jax.evaluation.statistics import Statistics
-from flowgmm_jax.experiment import Experiment
 from flowgmm_jax.flows import vector_realnvp
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
@@ -174,7 +173,7 @@ def case(table, unlabeled=(), validation=(), labeled=()):
     params = {"prior": gmm.with_means(jnp.zeros((CLASSES, 3)))}
     config = ConfigDict({"data": {"name": "mnist", "num_labels": 1000}})
     model = Model(None, None, None, prior=lambda params: params["prior"])
-    trained = Trained("a run", params, 5, Experiment(config, model, dataset, split))
+    trained = Trained("a run", params, 5, config, model, dataset, split)
     return Case(trained, measure(params, dataset.x_test))
 
 
@@ -216,7 +215,7 @@ def test_without_held_out_labels_there_is_no_temperature(table):
 def test_test_labels_do_not_touch_the_temperature(table):
     trained, test = case(table, validation=range(500))
     dataset = trained.dataset._replace(y_test=1 - np.minimum(trained.dataset.y_test, 1))
-    changed = trained._replace(experiment=trained.experiment._replace(dataset=dataset))
+    changed = trained._replace(dataset=dataset)
     first, second = (
         evaluate(s, test, measure).metrics["calibrated"]["temperature"] for s in (trained, changed)
     )

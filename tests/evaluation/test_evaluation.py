@@ -19,7 +19,7 @@ from flowgmm_jax.data import datasets
 from flowgmm_jax.evaluation import passes
 from flowgmm_jax.evaluation.statistics import make_evaluator
 from flowgmm_jax.models.base import Model
-from flowgmm_jax.trained import run_config
+from flowgmm_jax.trained import load_trained
 from flowgmm_jax.training.trainer import train
 
 ROOT = Path(__file__).parents[2]
@@ -185,7 +185,7 @@ def test_arrays_are_what_the_model_gives(workdir, evaluated):
     folder = evaluated / "arrays"
     arrays = {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}
     model, params = fg.load(workdir)
-    x, y = datasets.load_test(run_config(workdir).data)
+    x, y = datasets.load_test(load_trained(workdir).config.data)
     np.testing.assert_array_equal(arrays["labels"], y)
     np.testing.assert_allclose(arrays["latents"], model.encode(params, x), atol=1e-5)
     np.testing.assert_allclose(arrays["means"], params["prior"].means)

@@ -11,7 +11,6 @@ from flowgmm_jax.errors import InputError
 from flowgmm_jax.evaluation import ood, ood_scores, ood_sets
 from flowgmm_jax.evaluation.ood_scores import Examples, detection
 from flowgmm_jax.evaluation.statistics import Statistics
-from flowgmm_jax.experiment import Experiment
 from flowgmm_jax.trained import Trained
 
 
@@ -122,7 +121,7 @@ def trained(x, validation=(), name="digits"):
     rest = np.setdiff1d(np.arange(half), validation)
     config = ConfigDict({"data": {"name": name, "data_dir": ""}})
     split = Split(rest[:2], rest[2:], np.asarray(validation, int))
-    return Trained("a run", None, 5, Experiment(config, None, dataset, split))
+    return Trained("a run", None, 5, config, None, dataset, split)
 
 
 @pytest.fixture
