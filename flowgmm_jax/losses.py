@@ -1,8 +1,7 @@
 """The terms of the objective, over the table joint[b, k] = log p(x_b, y = k) (B, K), in nats.
 
-Where ``logits`` do, the table may be off by a number for each example.
-
-Each returns values per example, (B,); weighting and averaging belong to the model.
+``logits`` are that table up to an additive constant per example. Each term returns values per
+example, (B,); weighting and averaging belong to the model.
 """
 
 import jax
