@@ -142,9 +142,6 @@ BIJECTORS: dict[str, Entry] = {
     "vector_realnvp of odd size": conditioned(
         lambda dtype=None: flows.vector_realnvp(3, (6,), dtype=dtype), normal(4, 5)
     ),
-    "glow": conditioned(
-        lambda dtype=None: flows.glow(16, ((1, 2),), width=4, dtype=dtype), pixels(8, 4, 4, 1)
-    ),
     "glow of two scales": conditioned(
         lambda dtype=None: flows.glow(16, ((1, 2), (1, 2)), width=4, dtype=dtype),
         pixels(8, 4, 4, 1),
