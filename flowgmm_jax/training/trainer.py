@@ -106,10 +106,8 @@ def prepare(config: ConfigDict) -> Prepared:
 
 def make_batches(prepared: Prepared, first_step: int) -> batches.BatchSource:
     """The batches of a run, from its next step."""
-    pool, (key_data, _) = (
-        splits.make_pool(prepared.dataset, prepared.split),
-        run_keys(prepared.config.seed),
-    )
+    pool = splits.make_pool(prepared.dataset, prepared.split)
+    key_data, _ = run_keys(prepared.config.seed)
     return batches.make_batches(pool, prepared.config, prepared.views, key_data, first_step)
 
 
