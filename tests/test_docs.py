@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flowgmm_jax import flows
+from flowgmm_jax.config import fields_of, load_config
 
 ROOT = Path(__file__).parents[1]
 WRITTEN = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -37,9 +38,17 @@ def test_every_script_that_a_page_runs_is_there(page):
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=name_of)
-def test_every_experiment_that_a_page_names_is_there(page):
-    named = set(re.findall(r"--config=(\w+)(?![\w.]*\.py)", page.read_text()))
-    assert named - {*EXPERIMENTS, "NAME", "FILE"} == set()
+def test_every_experiment_that_a_page_trains_is_there(page):
+    named = set(re.findall(r"--config=(\w+(?::\w+(?:,\w+)*)?)(?![\w.]*\.py)", page.read_text()))
+    for spec in named - {"NAME", "FILE"}:
+        assert load_config(spec)
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+def test_every_field_that_a_page_sets_is_there(page):
+    named = set(re.findall(r"--config\.([\w.]+)", page.read_text())) - {"FIELD"}
+    general = {name for name in named if not name.startswith("flow.")}
+    assert general - dict(fields_of(load_config("digits"))).keys() == set()
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=name_of)
