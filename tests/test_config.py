@@ -28,8 +28,8 @@ SPECS += ["mnist_1k:cons,published", "mnist_1k:supervised,published_small"]
 @pytest.fixture(autouse=True)
 def a_users_own_vectors(monkeypatch):
     """Facts of the data that an experiment for a user's own vectors describes."""
-    source = datasets.SOURCES["npz"]._replace(info=lambda data: Info((6,), 3, 0))
-    monkeypatch.setitem(datasets.SOURCES, "npz", source)
+    source = datasets.LOADERS["npz"]._replace(info=lambda data: Info((6,), 3, 0))
+    monkeypatch.setitem(datasets.LOADERS, "npz", source)
 
 
 @pytest.mark.parametrize("spec", SPECS)

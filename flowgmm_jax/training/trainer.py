@@ -74,7 +74,7 @@ def make_steps(
 
 
 def train(config: ConfigDict, workdir: str | Path) -> Result:
-    """Trains, or goes on with training, and evaluates the last step on the test set.
+    """Trains, or continues training, and evaluates the last step on the test set.
 
     Args:
       config: of ``load_config``.
