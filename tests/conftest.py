@@ -10,6 +10,11 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Compiling takes most of the time of small tests, running next to none.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+)
 # Programs are compiled once for all processes of a session, and nothing is kept for another one.
 IS_FIRST = "JAX_COMPILATION_CACHE_DIR" not in os.environ
 if IS_FIRST:

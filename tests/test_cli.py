@@ -1,7 +1,6 @@
 """The command line: bad input ends with one line that names it, and nothing is written."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import flowgmm_jax as fg
 from flowgmm_jax import cli
 
 ROOT = Path(__file__).parents[1]
-FAST_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 QUICK = ["--config.train.steps=2", "--config.flow.width=4", "--config.flow.stages=((1,1),)"]
 
 
@@ -21,7 +19,6 @@ def run_script(script, *arguments):
     return subprocess.run(
         [sys.executable, script, *arguments],
         cwd=ROOT,
-        env=os.environ | {"XLA_FLAGS": FAST_COMPILATION},
         capture_output=True,
         text=True,
         timeout=240,
