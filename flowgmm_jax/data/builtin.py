@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from flowgmm_jax.data.base import Dataset, Info
-from flowgmm_jax.errors import InputError
 
 NUM_POINTS = 1000
 DIGITS = Info(shape=(8, 8, 1), num_classes=10, levels=17)
@@ -36,45 +35,23 @@ def info(name: str) -> Info:
 
 
 def load(name: str, seed: int) -> Dataset:
-    """Generates 1000 training points and 1000 fresh test points.
-
-    Args:
-      name: a key of ``SETS``.
-      seed: non-negative; the same seed gives the same points.
-
-    Returns:
-      float32 points (1000, 2) and int32 labels, every label known.
-
-    Raises:
-      InputError: a negative seed.
-    """
-    if seed < 0:
-        raise InputError(f"config.data.split_seed={seed}; expected 0 or more")
-    x_train, mode_train = _generate(name, seed, _TRAIN)
-    x_test, mode_test = _generate(name, seed, _TEST)
+    """A set of ``SETS``: 1000 training points float32 (1000, 2) and as many fresh test points, with
+    every label known; the same non-negative seed gives the same points."""
     classes = np.array(SETS[name].class_of_mode, np.int32)
-    return Dataset(
-        x_train.astype(np.float32),
-        classes[mode_train],
-        x_test.astype(np.float32),
-        classes[mode_test],
-        info(name),
-    )
+    arrays = []
+    for stream in (_TRAIN, _TEST):
+        x, mode = _generate(name, seed, stream)
+        arrays += [x.astype(np.float32), classes[mode]]
+    return Dataset(*arrays, info(name))
 
 
 def labeled_indices(name: str, seed: int) -> np.ndarray:
-    """Chooses the published number of labelled training points, spread over every mode.
+    """Chooses the published number of labelled training points, spread over every mode: int64
+    sorted indices.
 
     With so few labels a purely random choice often leaves a mode or half an arm without any,
     and the figure then shows luck. So the labels of a mode are evenly spaced along it, and
-    the seed decides where they begin.
-
-    Args:
-      name: a key of ``SETS``.
-      seed: the seed of the points; it also decides which of them are labelled.
-
-    Returns:
-      int64 sorted indices into the training points.
+    the seed, which is that of the points, decides where they begin.
     """
     _, mode = _generate(name, seed, _TRAIN)
     generator = np.random.default_rng([seed, _LABELS])

@@ -151,11 +151,11 @@ def initial_examples(
 
 
 def _choose_validation(dataset: Dataset, data: ConfigDict, taken: np.ndarray) -> np.ndarray:
-    if data.validation < 0:
-        raise InputError(f"config.data.validation={data.validation}; expected 0 or more examples")
+    y = dataset.y_train.copy()
+    y[taken] = -1  # never chosen
     return hashing.choose(
         dataset.x_train,
-        _without_labels(dataset.y_train, taken),
+        y,
         hashing.balanced_counts(data.validation, dataset.info.num_classes),
         salt="validation",
         purpose=f"config.data.validation={data.validation}",
@@ -178,13 +178,6 @@ def _choose_labeled(dataset: Dataset, data: ConfigDict) -> np.ndarray:
     )
 
 
-def _without_labels(y: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """Marks the labels of examples that are taken already as unknown."""
-    y = y.copy()
-    y[taken] = -1
-    return y
-
-
 def _read_split_file(dataset: Dataset, data: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
     field = f"config.data.split_file={data.split_file!r}"
     path = Path(data.split_file).expanduser()
@@ -192,14 +185,14 @@ def _read_split_file(dataset: Dataset, data: ConfigDict) -> tuple[np.ndarray, np
         raise FileNotFoundError(f"{field}: no such file")
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            labeled, unlabeled = arrays["labeled_indices"], arrays["unlabeled_indices"]
+            found = {name: arrays[name] for name in ("labeled_indices", "unlabeled_indices")}
     except Exception as error:  # a damaged archive can raise almost anything
         raise InputError(
             f"{field}: expected a .npz file of labeled_indices and unlabeled_indices ({error})"
         ) from error
-    size = len(dataset.y_train)
-    for name, indices in (("labeled_indices", labeled), ("unlabeled_indices", unlabeled)):
-        _check_indices(f"{field}: {name}", indices, size)
+    for name, indices in found.items():
+        _check_indices(f"{field}: {name}", indices, len(dataset.y_train))
+    labeled, unlabeled = found.values()
     if shared := np.intersect1d(labeled, unlabeled).size:
         raise InputError(f"{field}: {shared} examples are both labelled and unlabelled")
     if data.num_labels > 0 and data.num_labels != len(labeled):
