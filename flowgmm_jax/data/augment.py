@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from flowgmm_jax.data.base import Info
-from flowgmm_jax.errors import InputError
 
 View = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -139,11 +138,8 @@ def make_views(config: ConfigDict, info: Info) -> Views:
 
     If the density has a view of its own (``config.train.batch_density``), only that one is
     dequantised; the others, which are classified, have pixels at the centres of their grey levels.
-
-    Raises:
-      InputError: for a transformation that the examples do not allow.
     """
-    weak, strong = _transforms(config.augment, info)
+    weak, strong = _transforms(config.augment)
     to_float = pixel_centres if config.train.batch_density else dequantize
     return Views(
         view(strong, info.levels, to_float),
@@ -152,18 +148,8 @@ def make_views(config: ConfigDict, info: Info) -> Views:
     )
 
 
-def _transforms(fields: ConfigDict, info: Info) -> tuple[list[View], list[View]]:
+def _transforms(fields: ConfigDict) -> tuple[list[View], list[View]]:
     """The weak transforms of the teacher and the strong ones of the student."""
-    for_images = ("affine", "elastic", "cutout", "crop", "flip")
-    if any(fields[name] for name in for_images) and len(info.shape) != 3:
-        raise InputError(
-            f"config.augment.{', '.join(for_images)} are for images, but examples have shape "
-            f"{info.shape}: expected only config.augment.jitter"
-        )
-    if any(fields.jitter) and len(info.shape) != 1:
-        raise InputError(
-            f"config.augment.jitter is for vectors, but examples have shape {info.shape}"
-        )
     if any(fields.jitter):
         student, teacher = (partial(jitter, scale=scale) for scale in fields.jitter)
         return [teacher], [student]

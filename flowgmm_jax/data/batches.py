@@ -64,16 +64,8 @@ def apply_views(
     sizes: BatchSizes,
     views: Views,
 ) -> Batch:
-    """Random views of a microbatch.
-
-    Args:
-      raw: its examples.
-      key: the run's data key.
-      step: scalar int32.
-      microbatch: scalar int32, its number.
-      sizes: of the whole batch.
-      views: of one example; that of the density has the random numbers of the teacher's.
-    """
+    """Random views of a microbatch of ``draw_indices`` and ``gather``. The view of the density has
+    the random numbers of the teacher's."""
 
     def apply(view, number, key_views, x, every=1):
         x_viewed = x[::every]
@@ -106,8 +98,7 @@ def draw_batch(
     sizes: BatchSizes,
     views: Views,
 ) -> Batch:
-    """A microbatch of a step, from a pool on the device; the arguments are those of
-    ``draw_indices`` and ``apply_views``."""
+    """A microbatch of a step, from a pool on the device, as ``draw_indices`` describes it."""
     indices = draw_indices(pool.labeled, pool.unlabeled, key, step, microbatch, sizes)
     return apply_views(gather(pool, indices), key, step, microbatch, sizes, views)
 
@@ -132,18 +123,8 @@ def stream(
     sizes: BatchSizes,
     prefetch: int,
 ) -> Iterator[tuple[int, RawBatch]]:
-    """The examples of each step, read ahead by threads.
-
-    Args:
-      pool: the training set, on the host; its memory may be a file.
-      key: the run's data key.
-      steps: consecutive ones, from the next.
-      microbatches: the numbers of this process's microbatches.
-      sizes: of the whole batch.
-      prefetch: number of steps to read ahead.
-
-    Returns:
-      An iterator over steps and their RawBatch, arrays (len(microbatches), b, ...).
+    """Consecutive steps and their examples, a RawBatch of arrays (len(microbatches), b, ...), read
+    ahead by threads from a pool on the host, whose memory may be a file.
 
     Raises:
       InputError: if JAX may not use the CPU, which computes the indices.
@@ -223,15 +204,7 @@ def make_batches(
     pool: Pool, config: ConfigDict, views: Views, key: jax.Array, first_step: int
 ) -> BatchSource:
     """Batches from the devices' memory if the examples take at most ``config.data.device_bytes``,
-    otherwise from the host's; they are the same.
-
-    Args:
-      pool: the training set.
-      config: of the run.
-      views: of one example.
-      key: the run's data key.
-      first_step: the next one.
-    """
+    otherwise from the host's; they are the same. ``key`` is the run's data key."""
     train = config.train
     sizes = BatchSizes(
         train.batch_labeled,

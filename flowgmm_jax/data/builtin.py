@@ -5,14 +5,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flowgmm_jax.data.base import Dataset, Info
-from flowgmm_jax.errors import InputError
+from flowgmm_jax.data.base import Dataset, ExamplesAndLabels, Info
 
 NUM_POINTS = 1000
 DIGITS = Info(shape=(8, 8, 1), num_classes=10, levels=17)
 
 # Independent random streams of one seed.
 _TRAIN, _TEST, _LABELS = range(3)
+
+
+Generate = Callable[[np.random.Generator, int], ExamplesAndLabels]
 
 
 class ToySet(NamedTuple):
@@ -25,7 +27,7 @@ class ToySet(NamedTuple):
       labels_of_mode: the published number of labels, shared among the modes.
     """
 
-    generate: Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
+    generate: Generate
     class_of_mode: tuple[int, ...]
     labels_of_mode: tuple[int, ...]
 
@@ -36,45 +38,23 @@ def info(name: str) -> Info:
 
 
 def load(name: str, seed: int) -> Dataset:
-    """Generates 1000 training points and 1000 fresh test points.
-
-    Args:
-      name: a key of ``SETS``.
-      seed: non-negative; the same seed gives the same points.
-
-    Returns:
-      float32 points (1000, 2) and int32 labels, every label known.
-
-    Raises:
-      InputError: a negative seed.
-    """
-    if seed < 0:
-        raise InputError(f"config.data.split_seed={seed}; expected 0 or more")
-    x_train, mode_train = _generate(name, seed, _TRAIN)
-    x_test, mode_test = _generate(name, seed, _TEST)
+    """A set of ``SETS``: 1000 training points float32 (1000, 2) and as many fresh test points, with
+    every label known; the same non-negative seed gives the same points."""
     classes = np.array(SETS[name].class_of_mode, np.int32)
-    return Dataset(
-        x_train.astype(np.float32),
-        classes[mode_train],
-        x_test.astype(np.float32),
-        classes[mode_test],
-        info(name),
-    )
+    arrays = []
+    for stream in (_TRAIN, _TEST):
+        x, mode = _generate(name, seed, stream)
+        arrays += [x.astype(np.float32), classes[mode]]
+    return Dataset(*arrays, info(name))
 
 
 def labeled_indices(name: str, seed: int) -> np.ndarray:
-    """Chooses the published number of labelled training points, spread over every mode.
+    """Chooses the published number of labelled training points, spread over every mode: int64
+    sorted indices.
 
     With so few labels a purely random choice often leaves a mode or half an arm without any,
     and the figure then shows luck. So the labels of a mode are evenly spaced along it, and
-    the seed decides where they begin.
-
-    Args:
-      name: a key of ``SETS``.
-      seed: the seed of the points; it also decides which of them are labelled.
-
-    Returns:
-      int64 sorted indices into the training points.
+    the seed, which is that of the points, decides where they begin.
     """
     _, mode = _generate(name, seed, _TRAIN)
     generator = np.random.default_rng([seed, _LABELS])
@@ -86,16 +66,10 @@ def labeled_indices(name: str, seed: int) -> np.ndarray:
     return np.sort(np.concatenate(chosen))
 
 
-# scikit-learn takes over a second to import, hence inside the functions.
-
-
 def load_digits() -> Dataset:
-    """Loads scikit-learn's 1797 8x8 digits in a fixed class-stratified split.
-
-    Returns:
-      uint8 images of 0..16, (1437, 8, 8, 1) for training and (360, 8, 8, 1) for testing.
-    """
-    from sklearn import datasets
+    """Loads scikit-learn's 1797 digits in a fixed class-stratified split: uint8 images of 0..16,
+    (1437, 8, 8, 1) for training and (360, 8, 8, 1) for testing."""
+    from sklearn import datasets  # takes over a second
     from sklearn.model_selection import train_test_split
 
     digits = datasets.load_digits()
@@ -107,33 +81,27 @@ def load_digits() -> Dataset:
     return Dataset(x_train, y_train, x_test, y_test, DIGITS)
 
 
-def _generate(name: str, seed: int, stream: int) -> tuple[np.ndarray, np.ndarray]:
+def _generate(name: str, seed: int, stream: int) -> ExamplesAndLabels:
     return SETS[name].generate(np.random.default_rng([seed, stream]), NUM_POINTS)
 
 
-def _moons(generator: np.random.Generator, num_points: int) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.datasets import make_moons
+def _of_sklearn(maker: str, **options: float) -> Generate:
+    def generate(generator, num_points):
+        from sklearn import datasets
 
-    state = int(generator.integers(2**31))
-    return make_moons(num_points, shuffle=False, noise=0.05, random_state=state)
+        make, state = getattr(datasets, maker), int(generator.integers(2**31))
+        return make(num_points, shuffle=False, noise=0.05, random_state=state, **options)
 
-
-def _circles(generator: np.random.Generator, num_points: int) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.datasets import make_circles
-
-    state = int(generator.integers(2**31))
-    return make_circles(num_points, shuffle=False, noise=0.05, factor=0.4, random_state=state)
+    return generate
 
 
-def _eight_gaussians(
-    generator: np.random.Generator, num_points: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _eight_gaussians(generator: np.random.Generator, num_points: int) -> ExamplesAndLabels:
     mode = np.repeat(np.arange(8), num_points // 8)
     centres = 2.8 * _directions(2 * np.pi * mode / 8)
     return centres + 0.35 * generator.normal(size=centres.shape), mode
 
 
-def _pinwheel(generator: np.random.Generator, num_points: int) -> tuple[np.ndarray, np.ndarray]:
+def _pinwheel(generator: np.random.Generator, num_points: int) -> ExamplesAndLabels:
     arms, points_of_arm = 5, num_points // 5
     mode = np.repeat(np.arange(arms), points_of_arm)
     radius = np.sort(generator.normal(1.0, 0.3, size=(arms, points_of_arm)), axis=1).ravel()
@@ -148,8 +116,10 @@ def _directions(angle: np.ndarray) -> np.ndarray:
 
 
 SETS = {
-    "moons": ToySet(_moons, class_of_mode=(0, 1), labels_of_mode=(5, 5)),
-    "circles": ToySet(_circles, class_of_mode=(0, 1), labels_of_mode=(4, 7)),
+    "moons": ToySet(_of_sklearn("make_moons"), class_of_mode=(0, 1), labels_of_mode=(5, 5)),
+    "circles": ToySet(
+        _of_sklearn("make_circles", factor=0.4), class_of_mode=(0, 1), labels_of_mode=(4, 7)
+    ),
     "eight_gaussians": ToySet(
         _eight_gaussians,
         class_of_mode=(0, 0, 0, 1, 1, 1, 2, 2),

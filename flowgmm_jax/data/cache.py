@@ -36,10 +36,7 @@ def cached(label: str, sources: Sequence[Path], decode: Decode) -> ExamplesAndLa
     Args:
       label: start of the name of the cache's folder, for people.
       sources: the files that ``decode`` reads; their paths, sizes and times are the key.
-      decode: gives the number of examples, and blocks (x, y) of them.
-
-    Returns:
-      x, read-only and mapped from the cache's file if large, and y.
+      decode: gives the number of examples, and blocks (x, y) of them. A large x is then mapped.
     """
     folder = root() / f"{label}-{_key(sources)}"
     try:

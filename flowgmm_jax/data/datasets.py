@@ -17,34 +17,26 @@ class Loader(NamedTuple):
     Attributes:
       info: its facts, without decoding the examples.
       load: the whole set.
-      load_test: its test examples, if they can be loaded without the training examples.
     """
 
     info: Callable[[ConfigDict], Info]
     load: Callable[[ConfigDict], Dataset]
-    load_test: Callable[[ConfigDict], tuple[np.ndarray, np.ndarray]] | None = None
 
 
 _TOY = Loader(
-    info=lambda data: builtin.info(data.name),
-    load=lambda data: builtin.load(data.name, data.split_seed),
+    lambda data: builtin.info(data.name), lambda data: builtin.load(data.name, data.split_seed)
 )
-_TFDS = Loader(
-    info=lambda data: tfds.INFO[data.name],
-    load=lambda data: tfds.load(data.name, data.data_dir),
-    load_test=lambda data: tfds.load_split(data.name, "test", data.data_dir),
-)
+_TFDS = Loader(lambda data: tfds.INFO[data.name], lambda data: tfds.load(data.name, data.data_dir))
 LOADERS = {
     **dict.fromkeys(builtin.SETS, _TOY),
-    "digits": Loader(info=lambda data: builtin.DIGITS, load=lambda data: builtin.load_digits()),
+    "digits": Loader(lambda data: builtin.DIGITS, lambda data: builtin.load_digits()),
     **dict.fromkeys(tfds.INFO, _TFDS),
     "npz": Loader(
-        info=lambda data: files.npz_info(data.data_dir),
-        load=lambda data: files.load_npz(data.data_dir),
+        lambda data: files.npz_info(data.data_dir), lambda data: files.load_npz(data.data_dir)
     ),
     "folder": Loader(
-        info=lambda data: files.folder_info(data.data_dir),
-        load=lambda data: files.load_folder(data.data_dir),
+        lambda data: files.folder_info(data.data_dir),
+        lambda data: files.load_folder(data.data_dir),
     ),
 }
 
@@ -53,15 +45,12 @@ def info(data: ConfigDict) -> Info:
     """Facts about the configured data set, without decoding its examples.
 
     Args:
-      data: ``config.data``, with ``name`` and ``data_dir``. If its ``shape``, ``num_classes`` and
-        ``levels`` are filled in, as in the config of a run, nothing is looked up.
+      data: ``config.data``, with ``name`` and ``data_dir``.
 
     Raises:
       InputError: unknown name, or a user's own data that cannot be read.
       FileNotFoundError: a user's own data that is not there.
     """
-    if data.get("shape"):
-        return Info(tuple(data.shape), data.num_classes, data.levels)
     return _loader(data).info(data)
 
 
@@ -103,12 +92,11 @@ def load_test(data: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
     Raises:
       InputError, FileNotFoundError: as for ``load``.
     """
-    loader = _loader(data)
-    if loader.load_test is None:
+    if data.name not in tfds.INFO:  # read or generated as a whole
         dataset = load(data)
         return dataset.x_test, dataset.y_test
-    x, y = loader.load_test(data)
-    _check_examples(_description(data), "test", x, y, loader.info(data), lowest_label=0)
+    x, y = tfds.load_split(data.name, "test", data.data_dir)
+    _check_examples(_description(data), "test", x, y, info(data))
     published.verify(data.name, "test", x, y, data.data_dir)
     return x, y
 
@@ -116,15 +104,11 @@ def load_test(data: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
 def check(dataset: Dataset, source: str = "dataset") -> None:
     """Checks that a data set is what ``Dataset`` promises.
 
-    Args:
-      dataset: the data set.
-      source: where it came from, for the message.
-
     Raises:
-      InputError: a wrong shape, type, grey level or label, in one line.
+      InputError: a wrong shape, type, grey level or label, in one line that names the source.
     """
-    _check_examples(source, "train", dataset.x_train, dataset.y_train, dataset.info, -1)
-    _check_examples(source, "test", dataset.x_test, dataset.y_test, dataset.info, 0)
+    _check_examples(source, "train", dataset.x_train, dataset.y_train, dataset.info)
+    _check_examples(source, "test", dataset.x_test, dataset.y_test, dataset.info)
 
 
 def _loader(data: ConfigDict) -> Loader:
@@ -139,9 +123,8 @@ def _description(data: ConfigDict) -> str:
     return f"{data.name} {data.data_dir}".rstrip()
 
 
-def _check_examples(
-    source: str, split: str, x: np.ndarray, y: np.ndarray, info: Info, lowest_label: int
-) -> None:
+def _check_examples(source: str, split: str, x: np.ndarray, y: np.ndarray, info: Info) -> None:
+    lowest_label = -1 if split == "train" else 0
     dtype = np.dtype(np.uint8 if info.levels else np.float32)
     if x.dtype != dtype or x.shape[1:] != info.shape or not len(x):
         expected = ", ".join(map(str, info.shape))

@@ -32,15 +32,7 @@ _CHANNELS_OF_MODE = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "R
 
 
 def npz_info(path: str) -> Info:
-    """Facts about a user's own arrays, from those for training.
-
-    Args:
-      path: see ``load_npz``.
-
-    Raises:
-      FileNotFoundError: there is no such file or folder.
-      InputError: it cannot be read, or holds something else than ``load_npz`` takes.
-    """
+    """Facts about the arrays that ``load_npz`` takes, from those for training; the same errors."""
     with _open_arrays(path) as arrays:
         x_train, y_train = arrays["x_train"], arrays["y_train"]
     _check_examples(path, "x_train", x_train.shape, x_train.dtype)
@@ -143,15 +135,8 @@ def _npz_info(path: str, shape: tuple[int, ...], y_train: np.ndarray) -> Info:
 
 
 def folder_info(data_dir: str) -> Info:
-    """Facts about a folder of images, from its subfolders and the first image.
-
-    Args:
-      data_dir: see ``load_folder``.
-
-    Raises:
-      FileNotFoundError: the folder, its classes or their images are missing.
-      InputError: the first image cannot be read.
-    """
+    """Facts about a folder that ``load_folder`` takes, from its subfolders and the first image; the
+    same errors."""
     train, _ = _train_and_test(data_dir)
     classes = _class_names(train)
     with _open(_list_images(train, classes)[0][0]) as image:

@@ -10,30 +10,12 @@ from flowgmm_jax.errors import InputError
 
 
 def fingerprints(x: np.ndarray, salt: str, dtype: DTypeLike = np.uint64) -> np.ndarray:
-    """Hashes every example of an array.
-
-    Args:
-      x: (N, ...) examples of any dtype.
-      salt: up to 64 bytes; another salt gives unrelated hashes.
-      dtype: unsigned integer type of the hashes; its width is the width of the hash.
-
-    Returns:
-      (N,) integers of that type, a function of only each example's bytes and the salt.
-    """
+    """Hashes (N,), of an unsigned integer type, of examples (N, ...) of any dtype: a function of
+    only each example's bytes and the salt, up to 64 bytes."""
     little_endian = np.dtype(dtype).newbyteorder("<")
-    digests = (
-        hashlib.blake2b(
-            example.tobytes(), digest_size=little_endian.itemsize, key=salt.encode()
-        ).digest()
-        for example in x
-    )
+    options = {"digest_size": little_endian.itemsize, "key": salt.encode()}
+    digests = (hashlib.blake2b(example.tobytes(), **options).digest() for example in x)
     return np.frombuffer(b"".join(digests), little_endian).astype(dtype)
-
-
-def balanced_counts(total: int, num_classes: int) -> list[int]:
-    """Shares ``total`` among the classes evenly; the first classes get the remainder."""
-    share, remainder = divmod(total, num_classes)
-    return [share + (label < remainder) for label in range(num_classes)]
 
 
 def choose(

@@ -16,11 +16,7 @@ NAMES = [name for name in tfds.INFO if name not in tfds.TEST_ONLY]
 
 
 def prepare(name: str, data_dir: Path) -> None:
-    """Downloads and prepares a set as ArrayRecord files.
-
-    Args:
-      name: one of ``NAMES``.
-      data_dir: folder of prepared sets.
+    """Downloads one of ``NAMES`` and prepares it as ArrayRecord files.
 
     Raises:
       ModuleNotFoundError: TensorFlow is not installed.
@@ -42,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description="Download and prepare a data set.")
     parser.add_argument("name", choices=NAMES)
-    parser.add_argument("--data_dir", type=Path, default=tfds.default_data_dir())
+    parser.add_argument("--data_dir", type=Path, default=tfds.root_of(""))
     options = parser.parse_args(arguments)
     try:
         prepare(options.name, options.data_dir)

@@ -3,14 +3,10 @@
 The digest of a split, so that nobody trains on a damaged or altered copy unknowingly, is that of
 its (image, label) pairs in any order, because tensorflow-datasets shuffles what it prepares.
 Published label splits count in the order of the original files: fingerprints of the images in that
-order tell which image an index means, wherever it is stored. Both were made, the second from files
-in the original order, by
-
-    python -m flowgmm_jax.data.published digests --data_dir=FOLDER
-    python -m flowgmm_jax.data.published order --data_dir=FOLDER
+order tell which image an index means, wherever it is stored. ``benchmarks/published_sets.py`` made
+both.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -43,14 +39,8 @@ def digest(x: np.ndarray, y: np.ndarray) -> str:
 
 
 def verify(name: str, split: str, x: np.ndarray, y: np.ndarray, data_dir: str) -> None:
-    """Compares a split with what it is known to be; 60,000 images take a tenth of a second.
-
-    Args:
-      name: of the set; one that is not in ``KNOWN`` passes.
-      split: "train" or "test".
-      x: (N, ...) images.
-      y: (N,) labels.
-      data_dir: where they came from, for the message.
+    """Compares images x (N, ...) and labels y (N,) of a split, "train" or "test", with what the set
+    is known to be, if it is in ``KNOWN``; 60,000 images take a tenth of a second.
 
     Raises:
       InputError: they are not those of the published set.
@@ -73,18 +63,9 @@ def fingerprints(name: str, x: np.ndarray) -> np.ndarray:
 
 
 def original_order(name: str, x_train: np.ndarray) -> np.ndarray | None:
-    """Finds the permutation that restores the original order.
-
-    Identical images keep their order among themselves.
-
-    Args:
-      name: one of ``ORDERED``.
-      x_train: uint8 (N, H, W, C) training images in any order.
-
-    Returns:
-      int64 (N,): ``x_train[result]`` is in the original order; None if the images are not
-      exactly those of the original set.
-    """
+    """The permutation int64 (N,) that restores the original order of training images uint8
+    (N, H, W, C), identical ones as they are; None if they are not exactly those of the set, which
+    is one of ``ORDERED``."""
     wanted = np.load(ORDER_FOLDER / f"{name}.npy", allow_pickle=False)
     found = fingerprints(name, x_train)
     from_wanted, from_found = (np.argsort(a, kind="stable") for a in (wanted, found))
@@ -93,33 +74,3 @@ def original_order(name: str, x_train: np.ndarray) -> np.ndarray | None:
     result = np.empty(len(found), np.int64)
     result[from_wanted] = from_found
     return result
-
-
-def _print_digests(data_dir: str) -> None:
-    """Prints the table ``KNOWN`` of all sets in a folder of prepared sets."""
-    for path in sorted(tfds.root_of(data_dir).iterdir()):
-        for split in ("train", "test")[path.name in tfds.TEST_ONLY :]:
-            x, y = tfds.load_split(path.name, split, data_dir)
-            print(f'    ("{path.name}", "{split}"): ({len(x)}, "{digest(x, y)}"),')
-
-
-def _write_order(data_dir: str) -> None:
-    """Writes the fingerprints of the sets in ``ORDERED``, prepared in their original order.
-
-    Raises:
-      ValueError: two different images have the same fingerprint; use another salt.
-    """
-    for name in ORDERED:
-        x, _ = tfds.load_split(name, "train", data_dir)
-        result = fingerprints(name, x)
-        if len(np.unique(result)) < len(np.unique(hashing.fingerprints(x, salt=name))):
-            raise ValueError(f"{name}: two images share a fingerprint, another salt is needed")
-        np.save(ORDER_FOLDER / f"{name}.npy", result)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Makes what is known of published sets.")
-    parser.add_argument("what", choices=("digests", "order"))
-    parser.add_argument("--data_dir", default="")
-    options = parser.parse_args()
-    (_print_digests if options.what == "digests" else _write_order)(options.data_dir)

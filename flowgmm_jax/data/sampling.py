@@ -52,15 +52,7 @@ def shuffled_index(key: jax.Array, position: jax.Array, n: int) -> jax.Array:
     Every n consecutive positions from a multiple of n hold each index once. Each entry is computed
     by itself, without the shuffle being stored: a Feistel network permutes the smallest square of a
     power of two that holds n, and is walked until it lands below n (Black & Rogaway 2002, "Ciphers
-    with arbitrary finite domains").
-
-    Args:
-      key: a PRNG key.
-      position: (...,) uint32.
-      n: static, at least 1.
-
-    Returns:
-      (...,) int32 in [0, n).
+    with arbitrary finite domains"). Positions are (...,) uint32, entries (...,) int32; n is static.
     """
     half_bits = max(1, ((n - 1).bit_length() + 1) // 2)
     mask = jnp.uint32((1 << half_bits) - 1)

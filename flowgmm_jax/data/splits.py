@@ -81,19 +81,17 @@ def make_split(dataset: Dataset, data: ConfigDict) -> Split:
     everything = np.arange(len(dataset.y_train))
     if data.split_file:
         labeled, unlabeled = _read_split_file(dataset, data)
-    elif data.num_labels == PUBLISHED_LABELS and data.name in builtin.SETS:
-        labeled = builtin.labeled_indices(data.name, data.split_seed)
-        unlabeled = np.setdiff1d(everything, labeled)
     elif data.num_labels == ALL_LABELS:
-        validation = _choose_validation(dataset, data, taken=everything[:0])
-        labeled = np.setdiff1d(np.flatnonzero(dataset.y_train >= 0), validation)
-        return Split(labeled, np.setdiff1d(everything, validation), validation)
+        labeled, unlabeled = np.flatnonzero(dataset.y_train >= 0), everything
     else:
         labeled = _choose_labeled(dataset, data)
         unlabeled = np.setdiff1d(everything, labeled)
-    # After the labelled ones, which are the same set with and without a validation set.
-    validation = _choose_validation(dataset, data, taken=labeled)
-    return Split(labeled, np.setdiff1d(unlabeled, validation), validation)
+    # Those that are labelled only are the same set with and without a validation set.
+    y = dataset.y_train.copy()
+    y[np.setdiff1d(labeled, unlabeled)] = -1
+    validation = _choose(dataset, y, data, "validation", salt="validation")
+    labeled, unlabeled = (np.setdiff1d(part, validation) for part in (labeled, unlabeled))
+    return Split(labeled, unlabeled, validation)
 
 
 def make_pool(dataset: Dataset, split: Split) -> Pool:
@@ -150,39 +148,23 @@ def initial_examples(
     return jax.vmap(augment.view([], dataset.info.levels))(keys, jnp.asarray(x)), jnp.asarray(y)
 
 
-def _choose_validation(dataset: Dataset, data: ConfigDict, taken: np.ndarray) -> np.ndarray:
-    if data.validation < 0:
-        raise InputError(f"config.data.validation={data.validation}; expected 0 or more examples")
-    return hashing.choose(
-        dataset.x_train,
-        _without_labels(dataset.y_train, taken),
-        hashing.balanced_counts(data.validation, dataset.info.num_classes),
-        salt="validation",
-        purpose=f"config.data.validation={data.validation}",
-    )
-
-
 def _choose_labeled(dataset: Dataset, data: ConfigDict) -> np.ndarray:
-    num_classes = dataset.info.num_classes
-    if data.num_labels < num_classes:
+    if data.num_labels == PUBLISHED_LABELS and data.name in builtin.SETS:
+        return builtin.labeled_indices(data.name, data.split_seed)
+    if data.num_labels < dataset.info.num_classes:
         raise InputError(
             f"config.data.num_labels={data.num_labels}; expected at least one for each of the "
-            f"{num_classes} classes, or {ALL_LABELS} for all"
+            f"{dataset.info.num_classes} classes, or {ALL_LABELS} for all"
         )
-    return hashing.choose(
-        dataset.x_train,
-        dataset.y_train,
-        hashing.balanced_counts(data.num_labels, num_classes),
-        salt=f"labeled {data.split_seed}",
-        purpose=f"config.data.num_labels={data.num_labels}",
-    )
+    return _choose(dataset, dataset.y_train, data, "num_labels", salt=f"labeled {data.split_seed}")
 
 
-def _without_labels(y: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """Marks the labels of examples that are taken already as unknown."""
-    y = y.copy()
-    y[taken] = -1
-    return y
+def _choose(dataset: Dataset, y: np.ndarray, data: ConfigDict, field: str, salt: str) -> np.ndarray:
+    """As many examples as a field of ``data`` says, spread over the classes ``y`` evenly; the first
+    classes get the remainder."""
+    share, remainder = divmod(data[field], dataset.info.num_classes)
+    counts = [share + (label < remainder) for label in range(dataset.info.num_classes)]
+    return hashing.choose(dataset.x_train, y, counts, salt, f"config.data.{field}={data[field]}")
 
 
 def _read_split_file(dataset: Dataset, data: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
@@ -192,14 +174,14 @@ def _read_split_file(dataset: Dataset, data: ConfigDict) -> tuple[np.ndarray, np
         raise FileNotFoundError(f"{field}: no such file")
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            labeled, unlabeled = arrays["labeled_indices"], arrays["unlabeled_indices"]
+            found = {name: arrays[name] for name in ("labeled_indices", "unlabeled_indices")}
     except Exception as error:  # a damaged archive can raise almost anything
         raise InputError(
             f"{field}: expected a .npz file of labeled_indices and unlabeled_indices ({error})"
         ) from error
-    size = len(dataset.y_train)
-    for name, indices in (("labeled_indices", labeled), ("unlabeled_indices", unlabeled)):
-        _check_indices(f"{field}: {name}", indices, size)
+    for name, indices in found.items():
+        _check_indices(f"{field}: {name}", indices, len(dataset.y_train))
+    labeled, unlabeled = found.values()
     if shared := np.intersect1d(labeled, unlabeled).size:
         raise InputError(f"{field}: {shared} examples are both labelled and unlabelled")
     if data.num_labels > 0 and data.num_labels != len(labeled):

@@ -34,10 +34,10 @@ def load(name: str, data_dir: str) -> Dataset:
 
     Args:
       name: a key of ``INFO``.
-      data_dir: folder of prepared sets; empty means ``default_data_dir()``.
+      data_dir: folder of prepared sets, as ``root_of`` takes it.
 
     Returns:
-      uint8 images and int32 labels, in the order of the files.
+      The examples in the order of the files.
 
     Raises:
       FileNotFoundError: the set is not prepared in ``data_dir``.
@@ -53,20 +53,8 @@ def load(name: str, data_dir: str) -> Dataset:
 
 
 def load_split(name: str, split: str, data_dir: str) -> ExamplesAndLabels:
-    """Loads one split of a prepared set, from the cache of decoded arrays if possible.
-
-    Args:
-      name: a key of ``INFO``.
-      split: "train" or "test".
-      data_dir: folder of prepared sets; empty means ``default_data_dir()``.
-
-    Returns:
-      uint8 images (N, H, W, C) and int32 labels (N,), in the order of the files.
-
-    Raises:
-      FileNotFoundError: the split is not prepared in ``data_dir``.
-      InputError: its files cannot be read.
-    """
+    """One split, "train" or "test", of a prepared set as in ``load``, from the cache of decoded
+    arrays if possible: uint8 images (N, H, W, C) and int32 labels (N,)."""
     root = root_of(data_dir)
     records = _find_records(name, split, root)
     version = records[0].parent
@@ -77,14 +65,11 @@ def load_split(name: str, split: str, data_dir: str) -> ExamplesAndLabels:
     )
 
 
-def default_data_dir() -> Path:
-    """The folder of tensorflow-datasets: ``$TFDS_DATA_DIR``, or ``~/tensorflow_datasets``."""
-    return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
-
-
 def root_of(data_dir: str) -> Path:
-    """The folder of prepared sets that a config's ``data_dir`` means; empty: the default one."""
-    return Path(data_dir).expanduser() if data_dir else default_data_dir()
+    """The folder of prepared sets that a config's ``data_dir`` means; empty: that of
+    tensorflow-datasets, ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets``."""
+    default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return Path(data_dir or default).expanduser()
 
 
 def _find_records(name: str, split: str, root: Path) -> list[Path]:

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from flowgmm_jax.config import load_config
 from flowgmm_jax.data import builtin, datasets
+from flowgmm_jax.errors import InputError
+from flowgmm_jax.validation import validate
 
 PUBLISHED = {
     "moons": [5, 5],
@@ -67,5 +70,5 @@ def test_moons_and_circles_have_the_published_shape():
 
 
 def test_a_negative_seed_is_refused():
-    with pytest.raises(ValueError, match="config.data.split_seed=-1; expected 0 or more"):
-        builtin.load("moons", -1)
+    with pytest.raises(InputError, match="config.data.split_seed is -1, expected 0 to"):
+        validate(load_config("moons", split_seed=-1))

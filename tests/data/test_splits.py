@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from flowgmm_jax.config import load_config
 from flowgmm_jax.data import builtin, datasets, published, splits
+from flowgmm_jax.errors import InputError
+from flowgmm_jax.validation import validate
 
 REAL = Path(os.environ.get("FLOWGMM_DATA", "no data")).resolve()
 PUBLISHED_SPLITS = sorted((REAL.parent / "splits").glob("mnist_*.npz"))
@@ -104,13 +107,17 @@ def test_the_published_labels_of_the_toy_sets(name):
         ({"num_labels": 33}, "num_labels=33: class 2 has 10 examples to choose from, 11 are"),
         ({"validation": 33}, "validation=33: class 2 has 7 examples to choose from, 11 are"),
         ({"validation": 24, "num_labels": 9}, "validation=24: class 2 has 7 examples"),
-        ({"validation": -1}, "validation=-1; expected 0 or more"),
     ],
 )
 def test_impossible_numbers_are_refused(dataset, fields, message):
     with pytest.raises(ValueError, match="config.data." + message) as caught:
         splits.make_split(dataset, config(**fields))
     assert "\n" not in str(caught.value)
+
+
+def test_a_negative_number_of_validation_examples_is_refused():
+    with pytest.raises(InputError, match="config.data.validation is -1, expected at least 0"):
+        validate(load_config("moons", validation=-1))
 
 
 def write(folder, **arrays):
