@@ -10,7 +10,7 @@ transformed event together with its log-determinant, ``log_det: (B,)`` in nats, 
 """
 
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -130,32 +130,22 @@ def repeat(step: Callable[[jax.Array], Bijector], n: int, reversible: bool = Fal
 
         return jax.lax.scan(body, x, (np.arange(n), jax.random.split(key, n)))[1]
 
-    def step_forward(i, params_i, x):
-        return apply(step(i), params_i, x)
-
-    def step_inverse(i, params_i, z):
-        return step(i).inverse(params_i, z)
-
-    def steps(apply_step, params, x, reverse):
+    def steps(direction, params, x, reverse=False):
         def body(carry, index_and_params):
             (x, log_det), (i, params_i) = carry, index_and_params
-            x, log_det_i = apply_step(i, params_i, x)
+            x, log_det_i = direction(step(i), params_i, x)
             return x, log_det + log_det_i
 
         return scan(body, (x, zero_log_det(x)), (np.arange(n), params), reverse)
 
-    def ordinary_forward(params, x):
-        return steps(step_forward, params, x, reverse=False)
-
-    reversible_forward = from_output(ordinary_forward, step_forward, step_inverse, n)
+    ordinary = partial(steps, apply)
+    from_latents = from_output(ordinary, step, n)
 
     def forward(params, x):
-        if reversible and not observed():
-            return reversible_forward(params, x)
-        return ordinary_forward(params, x)
+        return (from_latents if reversible and not observed() else ordinary)(params, x)
 
     def inverse(params, z):
-        return steps(step_inverse, params, z, reverse=True)
+        return steps(lambda bijector, *event: bijector.inverse(*event), params, z, reverse=True)
 
     return Bijector(init, forward, inverse, "repeat")
 

@@ -104,16 +104,11 @@ def code_glow(
       levels: grey levels of the data.
       steps: steps of Glow, whose conditioners have the code as a context.
       code: dimensions of the code.
-      width: channels of the conditioners.
+      width, alpha, pixels, edges, bound, pool: as in ``glow``.
       code_width: channels of the network of the code, at least 2.
       code_blocks: residual blocks of the network of the code.
-      alpha: contraction of the first layer.
-      pixels: the first layer, "logit" or "gaussianize".
-      edges: grey levels at which ``gaussianize`` begins a new piece.
-      bound: bound on |log_scale| of a coupling.
       dtype: precision of the hidden layers of g. The other networks stay in float32: the inverse
         recovers r only up to rounding, which lower precision would amplify in code and s.
-      pool: whether conditioners get a mean over the whole image.
 
     Raises:
       ValueError: for ``code`` or ``code_width`` too small, ``pixels`` or ``edges`` as in ``glow``,
@@ -128,7 +123,7 @@ def code_glow(
 
     def all_channels(event):
         """r with zeros in place of code and s."""
-        _, _, r = event
+        r = event[2]
         zeros = jnp.zeros((*r.shape[:-1], r.shape[-1] // (GROUPS - 1)), r.dtype)
         return jnp.concatenate([zeros, r], axis=-1)
 

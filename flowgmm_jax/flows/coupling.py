@@ -7,6 +7,7 @@ The inverse needs no inverse of the net: changed = (z_changed - t) * exp(-s).
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -61,20 +62,17 @@ def _half_mask(x: jax.Array, parity: int | jax.Array) -> jax.Array:
     return ((jnp.arange(x.shape[-1]) * 2 < x.shape[-1]) != jnp.asarray(parity, bool))[None]
 
 
+def _swapped(first: jax.Array, second: jax.Array, parity: int | jax.Array) -> tuple:
+    swap = jnp.asarray(parity, bool)
+    return jnp.where(swap, second, first), jnp.where(swap, first, second)
+
+
 def _split_channels(x: jax.Array, parity: int | jax.Array) -> tuple[jax.Array, jax.Array]:
     if x.shape[-1] % 2:
         raise ValueError(
             f"the channel partition needs an even number of channels, found {x.shape[-1]}"
         )
-    first, second = jnp.split(x, 2, axis=-1)
-    swap = jnp.asarray(parity, bool)
-    return jnp.where(swap, second, first), jnp.where(swap, first, second)
-
-
-def _merge_channels(kept: jax.Array, changed: jax.Array, parity: int | jax.Array) -> jax.Array:
-    swap = jnp.asarray(parity, bool)
-    first, second = jnp.where(swap, changed, kept), jnp.where(swap, kept, changed)
-    return jnp.concatenate([first, second], axis=-1)
+    return _swapped(*jnp.split(x, 2, axis=-1), parity)
 
 
 # Pixels of one colour of a checkerboard are kept, of events (B, H, W, C).
@@ -83,7 +81,11 @@ checkerboard = _masked(_checkerboard_mask)
 half = _masked(_half_mask)
 # Half of the channels is kept, of events (B, H, W, C) or (B, D) with an even last axis. Without a
 # mask: the conditioner reads and writes half as much.
-channel = Partition(_split_channels, _merge_channels, only_changed=lambda a, parity: a)
+channel = Partition(
+    split=_split_channels,
+    merge=lambda kept, changed, parity: jnp.concatenate(_swapped(kept, changed, parity), axis=-1),
+    only_changed=lambda a, parity: a,
+)
 
 
 def channel_with_context(context: jax.Array) -> Partition:
@@ -151,12 +153,10 @@ def affine_coupling(
         kept, changed = partition.split(x, parity)
         return given(kept).init(key, changed)
 
-    def mapped(direction):
-        def apply(params, x):
-            kept, changed = partition.split(x, parity)
-            changed, log_det = getattr(given(kept), direction)(params, changed)
-            return partition.merge(kept, changed, parity), log_det
+    def mapped(direction, params, x):
+        kept, changed = partition.split(x, parity)
+        changed, log_det = getattr(given(kept), direction)(params, changed)
+        return partition.merge(kept, changed, parity), log_det
 
-        return apply
-
-    return Bijector(init, mapped("forward"), mapped("inverse"), "affine_coupling")
+    forward, inverse = partial(mapped, "forward"), partial(mapped, "inverse")
+    return Bijector(init, forward, inverse, "affine_coupling")

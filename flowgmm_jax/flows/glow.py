@@ -22,17 +22,8 @@ def glow_step(
 
 
 def pixels_to_reals(pixels: str, alpha: float, levels: int, edges: tuple[int, ...]) -> Bijector:
-    """The first layer of an image flow by name, from [0, levels) to the real line.
-
-    Args:
-      pixels: "logit" or "gaussianize".
-      alpha: contraction of either.
-      levels: number of grey levels of the data.
-      edges: of ``gaussianize``; () for the logit, which has none.
-
-    Raises:
-      ValueError: for an unknown name, or edges with the logit; the message names the argument.
-    """
+    """The first layer of an image flow by its name, from [0, levels) to the real line; raises
+    ValueError for an unknown name, or edges with the logit, which has none."""
     if pixels == "gaussianize":
         return gaussianize(alpha, levels, edges)
     if pixels != "logit":

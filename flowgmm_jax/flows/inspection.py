@@ -1,4 +1,4 @@
-"""Is a flow numerically what it claims to be: invertible, with the log-determinant it states?"""
+"""Measurements of a flow's layers, and of its log-determinant against autodiff."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from flowgmm_jax.flows.bijector import Bijector, Params
 from flowgmm_jax.flows.nets import ScaleAndShift
-from flowgmm_jax.flows.observer import observe
+from flowgmm_jax.flows.observer import apply, observing
 
 
 @struct.dataclass
@@ -45,7 +45,7 @@ def measure_layers(flow: Bijector, params: Params, x: jax.Array) -> list[Layer]:
         return outputs
 
     def measure(bijector, params, x, z, log_det):
-        log_scale = jnp.concatenate(log_scales) if log_scales else jnp.array([jnp.nan])
+        log_scale = jnp.concatenate(log_scales or [jnp.array([jnp.nan])])
         x_back, _ = bijector.inverse(params, z)
         log_scales.clear()
         error = jax.tree.map(lambda a, b: jnp.abs(a - b), x_back, x)
@@ -57,8 +57,9 @@ def measure_layers(flow: Bijector, params: Params, x: jax.Array) -> list[Layer]:
             finite=jnp.isfinite(ravel_pytree(z)[0]).mean(),
         )
 
-    with nn.intercept_methods(record):
-        return observe(measure, flow, params, x)
+    with nn.intercept_methods(record), observing(measure) as layers:
+        apply(flow, params, x)
+    return layers
 
 
 def inspect_layers(flow: Bijector, params: Params, x: jax.Array) -> list[Layer]:
@@ -86,12 +87,10 @@ def log_det_error(flow: Bijector, params: Params, x: jax.Array) -> np.ndarray:
             latents, log_det = flow.forward(params, x[None])
             return ravel_pytree(latents)[0], log_det[0]
 
-        (_, log_det), pull_back = jax.vjp(forward, x)
-        rows = jax.lax.map(lambda row: pull_back((row, jnp.zeros(())))[0], jnp.eye(x.size))
-        return log_det, rows.reshape(x.size, x.size)
+        _, pull_back, log_det = jax.vjp(forward, x, has_aux=True)
+        # A row at a time: activations of all of them need not fit into memory.
+        return log_det, jax.lax.map(lambda row: pull_back(row)[0].ravel(), jnp.eye(x.size))
 
-    errors = []
-    for example in x:
-        log_det, jacobian = jax.device_get(log_det_and_jacobian(params, example))
-        errors.append(abs(np.linalg.slogdet(jacobian.astype(np.float64))[1] - log_det))
-    return np.array(errors)
+    found = jax.device_get([log_det_and_jacobian(params, example) for example in x])
+    log_det, jacobian = (np.array(part, np.float64) for part in zip(*found, strict=True))
+    return np.abs(np.linalg.slogdet(jacobian).logabsdet - log_det)

@@ -12,27 +12,16 @@ the first ones by the rounding errors of the inverse.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import numpy as np
 
-# (i, params_i, event) -> (event, log_det), of the step with number i.
-Step = Callable[[jax.Array, Any, Any], tuple[Any, jax.Array]]
 
+def from_output(scan: Callable, step: Callable, n: int) -> Callable:
+    """The ``scan`` of n steps, ``(params, x) -> (z, log_det)``, with gradients from its output.
 
-def from_output(scan: Callable, forward: Step, inverse: Step, n: int) -> Callable:
-    """The steps' ``scan`` with gradients from its output.
-
-    Args:
-      scan: ``(params, x) -> (z, log_det)``, n steps; leaves of params have a leading axis n.
-      forward: one of its steps.
-      inverse: the step's inverse.
-      n: number of steps.
-
-    Returns:
-      The same function, for params and events of floating arrays and steps that close over nothing
-      that is differentiated. It has no forward-mode derivative (jvp, jacfwd).
+    It is for params and events of floating arrays and steps ``(i) -> Bijector`` that close over
+    nothing that is differentiated, and has no forward-mode derivative (jvp, jacfwd).
     """
 
     @jax.custom_vjp
@@ -49,8 +38,8 @@ def from_output(scan: Callable, forward: Step, inverse: Step, n: int) -> Callabl
 
         def body(carry, index_and_params):
             (z, z_bar), (i, params_i) = carry, index_and_params
-            x, _ = inverse(i, params_i, z)
-            _, pull_back = jax.vjp(lambda params_i, x: forward(i, params_i, x), params_i, x)
+            x, _ = step(i).inverse(params_i, z)
+            _, pull_back = jax.vjp(step(i).forward, params_i, x)
             params_bar, x_bar = pull_back((z_bar, log_det_bar))
             return (x, x_bar), params_bar
 
