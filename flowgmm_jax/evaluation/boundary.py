@@ -5,7 +5,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib import pyplot as plt
 
 from flowgmm_jax import gmm
 from flowgmm_jax.errors import InputError
@@ -92,15 +91,11 @@ def _histogram(found: list[tuple[str, Distances]]) -> Picture:
     every = np.concatenate([each.relative for _, each in found])
     edges = np.linspace(0, max(np.quantile(every[np.isfinite(every)], 0.995), MARGIN), 50)
     for (name, each), color in zip(found, (figures.UNLABELED, figures.OTHER), strict=False):
-        weights = np.full(len(each.relative), 1 / len(each.relative))
-        axes.hist(
-            each.relative, edges, weights=weights, color=color, alpha=0.35, histtype="stepfilled"
-        )
-        axes.hist(each.relative, edges, weights=weights, color=color, histtype="step", label=name)
+        share = np.histogram(each.relative, edges)[0] / len(each.relative)
+        figures.fill_steps(axes, share, edges, name, color)
     axes.axvline(MARGIN, color="black", linestyle="dashed", linewidth=0.8)
-    axes.set_xlim(0, edges[-1])
+    axes.set(xlim=(0, edges[-1]), ylabel="share of unlabelled data")
     axes.set_xlabel("distance to the decision boundary / half the distance of the means")
-    axes.set_ylabel("share of unlabelled data")
     axes.legend(fontsize="small")
     return Picture(
         "distances",
@@ -112,13 +107,6 @@ def _histogram(found: list[tuple[str, Distances]]) -> Picture:
     )
 
 
-def _grid(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The axes of a grid around points (N, 2)."""
-    low, high = x.min(0), x.max(0)
-    low, high = low - AROUND * (high - low), high + AROUND * (high - low)
-    return np.linspace(low[0], high[0], CELLS), np.linspace(low[1], high[1], CELLS)
-
-
 def density_ratio(density: np.ndarray, classes: np.ndarray, of_data: np.ndarray) -> float:
     """Mean density on the boundary over mean density of the data.
 
@@ -127,63 +115,48 @@ def density_ratio(density: np.ndarray, classes: np.ndarray, of_data: np.ndarray)
       classes: (H, W), the predicted classes there; the boundary runs between cells that differ.
       of_data: (N,), p(x) of the data.
     """
-    across = classes[:, 1:] != classes[:, :-1]
-    down = classes[1:] != classes[:-1]
-    on_boundary = np.concatenate(
-        [
-            (0.5 * (density[:, 1:] + density[:, :-1]))[across],
-            (0.5 * (density[1:] + density[:-1]))[down],
-        ]
-    )
-    return float(on_boundary.mean() / of_data.mean())
-
-
-def _scatter(axes, x, y, labeled, colors) -> None:
-    axes.scatter(*x.T, s=3, color=figures.UNLABELED, alpha=0.5, linewidths=0)
-    axes.scatter(
-        *x[labeled].T, s=70, c=colors[y[labeled]], marker="^", edgecolors="black", zorder=3
-    )
+    both_ways = (density, classes), (density.T, classes.T)
+    on_boundary = [0.5 * (p[1:] + p[:-1])[k[1:] != k[:-1]] for p, k in both_ways]
+    return float(np.concatenate(on_boundary).mean() / of_data.mean())
 
 
 def draw(trained: Trained) -> tuple[Picture, float]:
     """Data space and latent space of a two-dimensional model, and its ``density_ratio``."""
     model, params, num_classes = trained.model, trained.params, trained.info.num_classes
     x, y, labeled = trained.dataset.x_train, trained.dataset.y_train, trained.split.labeled
-    colors = plt.get_cmap("tab10")(np.arange(num_classes) % 10)
+    colors = figures.class_colors(num_classes)
     figure, ((data, latent),) = figures.panels(1, 2, 5, 5)
 
-    horizontal, vertical = _grid(x)
+    low, high = x.min(0), x.max(0)
+    margin = AROUND * (high - low)
+    horizontal, vertical = np.linspace(low - margin, high + margin, CELLS).T
     points = np.stack(np.meshgrid(horizontal, vertical), axis=-1).reshape(-1, 2)
     joint = jax.jit(model.class_log_density)(params, jnp.asarray(points, jnp.float32))
     density = np.exp(jax.nn.logsumexp(joint, axis=-1)).reshape(CELLS, CELLS)
     classes = np.asarray(gmm.classify(joint)).reshape(CELLS, CELLS)
-    data.pcolormesh(
-        horizontal,
-        vertical,
-        density,
-        cmap="Greys",
-        vmax=np.quantile(density, 0.995),
-        alpha=0.6,
-        rasterized=True,  # a vector for every cell would make the SVG enormous
-    )
+    # A vector for every cell would make the SVG enormous.
+    style = {"cmap": "Greys", "alpha": 0.6, "rasterized": True}
+    data.pcolormesh(horizontal, vertical, density, vmax=np.quantile(density, 0.995), **style)
     for k in range(num_classes - 1):
         others = np.ma.masked_where(classes < k, classes == k)  # each border once
         data.contour(horizontal, vertical, others, [0.5], colors="black", linestyles="dashed")
-    _scatter(data, x, y, labeled, colors)
-    data.set_title("data x, density p(x), decision boundary")
 
-    _scatter(latent, np.asarray(jax.jit(model.encode)(params, x)), y, labeled, colors)
     angle = np.linspace(0, 2 * np.pi, 100)
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     prior = model.prior(params)
     for mean, scale, color in zip(prior.means, np.exp(prior.log_scale), colors, strict=True):
         for deviations in (1, 2):
             latent.plot(*(np.asarray(mean) + deviations * scale * circle).T, color=color)
-    latent.set_title("latents z = f(x), components of the mixture")
-    for axes in (data, latent):
+    z = np.asarray(jax.jit(model.encode)(params, x))
+    style = {"c": colors[y[labeled]], "marker": "^", "edgecolors": "black", "zorder": 3}
+    for axes, points, title in (
+        (data, x, "data x, density p(x), decision boundary"),
+        (latent, z, "latents z = f(x), components of the mixture"),
+    ):
+        axes.scatter(*points.T, s=3, color=figures.UNLABELED, alpha=0.5, linewidths=0)
+        axes.scatter(*points[labeled].T, s=70, **style)
+        axes.set(title=title, xticks=[], yticks=[])
         axes.set_aspect("equal", adjustable="datalim")
-        axes.set_xticks([])
-        axes.set_yticks([])
     of_data = np.exp(jax.jit(model.log_density)(params, x))
     picture = Picture(
         "boundary",
@@ -227,27 +200,23 @@ def evaluate(trained: Trained, other: Trained | None = None) -> Section:
       trained: the model.
       other: a model of the same data to compare with, see ``check_comparable``.
     """
-    both = [trained] if other is None else [trained, other]
-    found = [(each.name, measure(each)) for each in both]
-    summaries = [(name, summary(each)) for name, each in found]
-    metrics = dict(summaries[0][1])
-    rows = []
-    for name, values in summaries:
-        suffix = f", {name}" if other is not None else ""
+    found = [(each.name, measure(each)) for each in (trained, other) if each is not None]
+    metrics, *of_other = [summary(each) for _, each in found]
+    rows, pictures = [], []
+    if trained.info.shape == (2,):
+        picture, ratio = draw(trained)
+        pictures.append(picture)
+        rows.append(Row("mean density on the boundary / of the data", f"{ratio:.2g}"))
+        metrics["density_ratio"] = ratio
+    for (name, _), values in zip(found, (metrics, *of_other), strict=True):
+        suffix = f", {name}" if of_other else ""
         rows += [
             Row(f"median distance to the boundary{suffix}", f"{values['median']:.3f}"),
             Row(f"unlabelled data within the margin{suffix}", f"{values['within_margin']:.2%}"),
         ]
-    pictures = [_histogram(found)]
-    if other is not None:
-        metrics["compared"] = {"name": other.name, **summaries[1][1]}
-    if trained.info.shape == (2,):
-        picture, metrics["density_ratio"] = draw(trained)
-        pictures.insert(0, picture)
-        rows.insert(
-            0,
-            Row("mean density on the boundary / of the data", f"{metrics['density_ratio']:.2g}"),
-        )
+    if of_other:
+        metrics["compared"] = {"name": other.name, **of_other[0]}
+    pictures.append(_histogram(found))
     return Section(
         "Decision boundary",
         {"boundary": metrics},

@@ -22,20 +22,10 @@ def _confusion_picture(counts: np.ndarray) -> Picture:
         for row, column in np.ndindex(*counts.shape):
             if counts[row, column]:
                 color = "white" if shares[row, column] > 0.5 else "black"
-                axes.text(
-                    column,
-                    row,
-                    counts[row, column],
-                    ha="center",
-                    va="center",
-                    fontsize=7,
-                    color=color,
-                )
+                style = {"ha": "center", "va": "center", "fontsize": 7, "color": color}
+                axes.text(column, row, counts[row, column], **style)
     ticks = np.arange(num_classes) if num_classes <= 20 else []
-    axes.set_xticks(ticks)
-    axes.set_yticks(ticks)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("class")
+    axes.set(xticks=ticks, yticks=ticks, xlabel="predicted class", ylabel="class")
     return Picture(
         "confusion",
         "Confusion matrix",

@@ -107,12 +107,8 @@ def evaluate(
             parts["out-of-domain"] = lambda: detection.evaluate(trained, test, measure, outside)
     if model.sample:
         parts["generation"] = lambda: generation.evaluate(trained)
-    if (
-        model.prior
-        and model.encode
-        and len(trained.split.unlabeled)
-        and trained.info.num_classes > 1
-    ):
+    has_boundary = trained.info.num_classes > 1 and len(trained.split.unlabeled)
+    if model.prior and model.encode and has_boundary:
         parts["boundary"] = lambda: boundary.evaluate(trained, other)
     if model.flow:
         parts["health"] = lambda: health.evaluate(trained)

@@ -8,6 +8,7 @@ import numpy as np
 matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 PANEL = 3.2  # inches, a side of a square panel
 UNLABELED = "#4c78a8"  # the poster's blue
@@ -27,6 +28,17 @@ def panels(rows: int, columns: int, width: float = PANEL, height: float = PANEL)
     )
 
 
+def class_colors(num_classes: int) -> np.ndarray:
+    """A colour of each class, (K, 4); they repeat after ten."""
+    return plt.get_cmap("tab10")(np.arange(num_classes) % 10)
+
+
+def fill_steps(axes: Any, share: np.ndarray, edges: np.ndarray, label: str, color: str) -> None:
+    """Draws a histogram (N,) over edges (N + 1,), filled and outlined."""
+    axes.stairs(share, edges, color=color, fill=True, alpha=0.4, label=label)
+    axes.stairs(share, edges, color=color)
+
+
 def show_images(axes: Any, images: np.ndarray, levels: int) -> None:
     """Draws images (rows, columns, H, W, C), in grey levels, as one sheet.
 
@@ -40,6 +52,13 @@ def show_images(axes: Any, images: np.ndarray, levels: int) -> None:
     framed[:, :, :height, :width] = np.clip(images / (levels - 1), 0, 1)
     sheet = framed.transpose(0, 2, 1, 3, 4).reshape(rows * (height + 1), -1, channels)
     axes.imshow(sheet[:-1, :-1], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
+
+
+def sheet(images: np.ndarray, levels: int, side: float = 0.5) -> Figure:
+    """A figure of ``show_images`` only, each image ``side`` inches wide."""
+    rows, columns = images.shape[:2]
+    figure, ((axes,),) = panels(1, 1, side * columns, side * rows)
+    show_images(axes, images, levels)
+    return figure

@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib import pyplot as plt
 
 from flowgmm_jax import gmm
 from flowgmm_jax.evaluation import figures, interpolation, poster
@@ -30,16 +29,13 @@ def sample_classes(trained: Trained, key: jax.Array, temperature: float, count: 
 
 
 def _means(trained: Trained) -> Picture:
-    levels = trained.info.levels
     z = gmm.means_of_latents(trained.model.prior(trained.params), trained.info.size)
     means = np.asarray(jax.jit(trained.model.decode)(trained.params, z))
-    figure, ((axes,),) = figures.panels(1, 1, 0.7 * len(means), 0.8)
-    figures.show_images(axes, means[None], levels)
     return Picture(
         "means",
         "Means of the components",
         "The image that each component's mean decodes to, class 0 first.",
-        figure,
+        figures.sheet(means[None], trained.info.levels, 0.7),
         "Figure 4 (a)",
         is_line_art=False,
     )
@@ -47,20 +43,17 @@ def _means(trained: Trained) -> Picture:
 
 def _samples(trained: Trained) -> list[Picture]:
     levels, key = trained.info.levels, jax.random.key(0)
-    num_classes = trained.info.num_classes
-    figure, ((axes,),) = figures.panels(1, 1, 0.5 * SAMPLES, 0.5 * num_classes)
-    cold = sample_classes(trained, key, poster.TEMPERATURE, SAMPLES)
-    figures.show_images(axes, cold, levels)
     of_classes = Picture(
         "samples",
         f"Samples of each class at temperature {poster.TEMPERATURE}",
         "One row a class. The temperature multiplies the standard deviation of the components.",
-        figure,
+        figures.sheet(sample_classes(trained, key, poster.TEMPERATURE, SAMPLES), levels),
         "Figure 4 (b)",
         is_line_art=False,
     )
 
-    figure, grid = figures.panels(1, len(TEMPERATURES), 1.3, 0.33 * num_classes + 0.3)
+    height = 0.33 * trained.info.num_classes + 0.3
+    figure, grid = figures.panels(1, len(TEMPERATURES), 1.3, height)
     for axes, temperature in zip(grid[0], TEMPERATURES, strict=True):
         # One key for all: the same noise, farther and farther from the mean.
         figures.show_images(axes, sample_classes(trained, key, temperature, 4), levels)
@@ -84,17 +77,14 @@ def _scatter_samples(trained: Trained) -> Picture:
     figure, ((data, sampled),) = figures.panels(1, 2)
     data.scatter(*x.T, s=3, color=figures.UNLABELED, linewidths=0)
     data.set_title("training data")
-    colors = plt.get_cmap("tab10")(np.arange(num_classes))
     samples = sample_classes(trained, jax.random.key(0), 1.0, max(1, len(x) // num_classes))
-    for of_class, color in zip(samples, colors, strict=True):
+    for of_class, color in zip(samples, figures.class_colors(num_classes), strict=True):
         sampled.scatter(*of_class.T, s=3, color=color, linewidths=0)
     sampled.set_title("samples of the classes")
     margin = 0.1 * np.ptp(x, axis=0)
+    xlim, ylim = np.transpose([x.min(0) - margin, x.max(0) + margin])
     for axes in (data, sampled):
-        axes.set_xlim(x[:, 0].min() - margin[0], x[:, 0].max() + margin[0])
-        axes.set_ylim(x[:, 1].min() - margin[1], x[:, 1].max() + margin[1])
-        axes.set_xticks([])
-        axes.set_yticks([])
+        axes.set(xlim=xlim, ylim=ylim, xticks=[], yticks=[])
     return Picture(
         "samples",
         "Samples of each class",

@@ -132,13 +132,11 @@ def drop(joint: np.ndarray) -> np.ndarray:
 
 
 def _path_images(trained: Trained, kind: str, x: np.ndarray) -> Picture:
-    figure, ((axes,),) = figures.panels(1, 1, 0.5 * STEPS, 0.5 * SHOWN)
-    figures.show_images(axes, x[:SHOWN], trained.info.levels)
     return Picture(
         f"interpolations_{kind}",
         f"Interpolations between test images of {KINDS[kind]}",
         "Straight lines in latent space, decoded. The images at both ends are test images.",
-        figure,
+        figures.sheet(x[:SHOWN], trained.info.levels),
         {"same": "Figure 4 (c)", "different": "Figure 4 (d)"}[kind],
         is_line_art=False,
     )

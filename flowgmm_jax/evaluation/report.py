@@ -80,11 +80,7 @@ def _inline(picture: Picture, folder: Path) -> dict[str, Any]:
 
 
 def write(
-    path: Path,
-    title: str,
-    facts: Sequence[Row],
-    sections: Sequence[Section],
-    command: str,
+    path: Path, title: str, facts: Sequence[Row], sections: Sequence[Section], command: str
 ) -> None:
     """Writes the report.
 

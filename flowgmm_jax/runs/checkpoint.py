@@ -46,11 +46,7 @@ class _Handler(ocp.AsyncCheckpointHandler):
 
         return [ocp.future.CommitFutureAwaitingContractedSignals(write(), name="write_state")]
 
-    def save(self, directory, args):
-        raise NotImplementedError("saves are asynchronous")
-
-    def restore(self, directory, args):
-        raise NotImplementedError("restored by restore()")
+    save = restore = None  # abstract in orbax; ``restore`` below reads the files
 
 
 @ocp.args.register_with_handler(_Handler, for_save=True, for_restore=True)
@@ -65,10 +61,6 @@ class Checkpoints:
     """Saves the checkpoints of one run in ``workdir/checkpoints``, and keeps the newest two.
 
     What a killed run left of an unfinished save is removed.
-
-    Args:
-      workdir: of the run.
-      config: of the run, as JSON.
 
     Raises:
       OSError: if the directory cannot be written.
@@ -104,11 +96,8 @@ class Checkpoints:
     def save(self, step: int, state: dict[str, Any], sums: dict[str, float]) -> None:
         """Starts a save, once the save before it is done. A step that is already saved is skipped.
 
-        Args:
-          step: that the state is before.
-          state: pytrees of arrays, by the names of the fields.
-          sums: of the metrics since the last row of metrics.jsonl: with them, the rows of a resumed
-            run are those of an uninterrupted one.
+        The state before ``step`` is pytrees of arrays by field. With the ``sums`` of the metrics
+        since the last row of metrics.jsonl, a resumed run has the rows of an uninterrupted one.
 
         Raises:
           OSError: if this or the last save failed. The checkpoints before it are unchanged.
@@ -119,11 +108,7 @@ class Checkpoints:
                 self._manager.save(step, args=ocp.args.Composite(state=item), force=True)
 
     def wait(self) -> None:
-        """Waits until everything is saved.
-
-        Raises:
-          OSError: if the last save failed. The checkpoints before it are unchanged.
-        """
+        """Waits until everything is saved. Raises OSError as ``save`` does."""
         with self._one_line():
             self._manager.wait_until_finished()
 
@@ -152,11 +137,8 @@ class Restored(NamedTuple):
 def restore(workdir: Path, like: dict[str, Any], config: dict) -> Restored | None:
     """The newest sound checkpoint, or None if there is none at all. Only reads.
 
-    Args:
-      workdir: of the run.
-      like: the wanted fields of the state, all of them or some: pytrees with the shapes and dtypes
-        of the arrays (``jax.eval_shape`` gives them).
-      config: of the run, as JSON; a checkpoint of another one is not sound.
+    The wanted fields of the state, all of them or some, are ``like`` pytrees with the shapes and
+    dtypes of the arrays (``jax.eval_shape``). A checkpoint of another ``config`` is not sound.
 
     Raises:
       InputError: if there are checkpoints but none is sound.
@@ -181,8 +163,7 @@ def set_aside(workdir: Path, damaged: dict[Path, str]) -> None:
     """Moves damaged checkpoints to ``workdir/damaged_checkpoints``, so that their steps can be
     saved again, with a line on standard error for each."""
     for path, reason in damaged.items():
-        target = workdir / "damaged_checkpoints" / path.name
-        count = 1
+        target, count = workdir / "damaged_checkpoints" / path.name, 1
         while target.exists():
             count += 1
             target = target.with_name(f"{path.name}-{count}")

@@ -34,13 +34,9 @@ def _rows(path: Path) -> list[dict]:
 class MetricsWriter:
     """Appends rows to ``metrics.jsonl`` and to TensorBoard's files.
 
-    Rows after ``step``, written after the checkpoint that the run continues from, are dropped
-    first; without a checkpoint they move to ``metrics.jsonl.old``.
-
-    Args:
-      workdir: of the run.
-      step: of the checkpoint, or 0.
-      started: when this start of the run began, by ``time.monotonic()``.
+    Rows after ``step``, that of the checkpoint that the run continues from, are dropped first;
+    without a checkpoint, ``step`` 0, all move to ``metrics.jsonl.old``. ``started`` is when this
+    start of the run began, by ``time.monotonic()``.
 
     Raises:
       OSError: if a file cannot be written, in one line that names it.
@@ -86,30 +82,8 @@ class MetricsWriter:
             self._board.close()
 
 
-class Clock:
-    """A ``MetricsWriter`` for the processes that write nothing."""
-
-    def __init__(self, started: float):
-        self._started = started
-
-    def seconds(self) -> float:
-        return time.monotonic() - self._started
-
-    def write(self, step: int, metrics: dict[str, float]) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
 class Progress(tqdm):
-    """A progress bar with the estimated time left, on standard error.
-
-    Args:
-      step: steps taken so far.
-      steps: of the run.
-      disable: whether nothing is printed.
-    """
+    """A bar from ``step`` to ``steps`` on standard error, with the estimated time left."""
 
     def __init__(self, step: int, steps: int, disable: bool):
         super().__init__(
@@ -140,14 +114,9 @@ def _summary(metrics: dict[str, float]) -> str:
 
 
 def print_result(name: str, workdir: Path, result: Any, poster: tuple[str, float] | None) -> None:
-    """Prints the table at the end of a run.
-
-    Args:
-      name: of the run.
-      workdir: of the run.
-      result: has ``step``, ``seconds``, ``accuracy`` (percent) and ``bits_per_dim`` (or None).
-      poster: a label and the accuracy that the poster reports, if it does.
-    """
+    """Prints the table at the end of a run: the ``result`` has ``step``, ``seconds``, ``accuracy``
+    (percent) and ``bits_per_dim`` (or None); ``poster`` is a label and the accuracy that the poster
+    reports, if it does."""
     table = Table(title=f"{name}: {result.step} steps in {result.seconds:.0f} s")
     table.add_column("test set")
     table.add_column("measured", justify="right")

@@ -60,7 +60,7 @@ def initialize(
         f"not all processes of the job started within {START_TIMEOUT} s: the coordinator is "
         f"{coordinator_name}"
     )
-    _handle_abort(_ABORT_HANDLER)
+    _handle_abort(_on_abort)
     try:
         jax.distributed.initialize(
             *flags,
@@ -88,14 +88,10 @@ def initialize(
 
 
 def _check_flags(coordinator: str | None, num_processes: int | None, process_id: int | None):
-    given = {
-        "--coordinator": coordinator,
-        "--num_processes": num_processes,
-        "--process_id": process_id,
-    }
-    for flag, value in given.items():
+    names = ("--coordinator", "--num_processes", "--process_id")
+    for name, value in zip(names, (coordinator, num_processes, process_id), strict=True):
         if value is None:
-            raise InputError(f"{flag} is missing: expected all of {', '.join(given)}, or none")
+            raise InputError(f"{name} is missing: expected all of {', '.join(names)}, or none")
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise InputError(f"--coordinator is {coordinator!r}, expected HOST:PORT of process 0")
@@ -131,12 +127,8 @@ def from_primary(value: Any) -> Any:
 
 
 def broadcast(tree: Any, like: Any) -> Any:
-    """Process 0's arrays, in every process; those of the others are ignored.
-
-    Args:
-      tree: in process 0, arrays.
-      like: in every process, the same structure with their shapes and dtypes.
-    """
+    """Process 0's arrays, in every process; the ``tree`` of the others is ignored. ``like`` is the
+    same structure with their shapes and dtypes, in every process."""
     if jax.process_count() == 1:
         return tree
     if not is_primary():
@@ -218,12 +210,10 @@ def _set_last_words(line: str) -> None:
     _last_words = line
 
 
+@ctypes.CFUNCTYPE(None, ctypes.c_int)
 def _on_abort(number: int) -> None:
     os.write(2, f"\nerror: {_last_words}\n".encode())
     os._exit(LOST)
-
-
-_ABORT_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)(_on_abort)
 
 
 def _handle_abort(handler: Any) -> None:

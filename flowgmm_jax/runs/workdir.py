@@ -75,11 +75,6 @@ def claim(workdir: Path, config: dict, data: dict) -> None:
 
     Those of a run without a checkpoint or a result are replaced: it failed at the start.
 
-    Args:
-      workdir: of the run.
-      config: of the run, as JSON.
-      data: facts of its data, as JSON.
-
     Raises:
       InputError: if the workdir holds a run with another config or other data, or one without its
         config.json or data.json; nothing is changed then.
@@ -117,16 +112,9 @@ def check_agrees(config: dict, data: dict, primary: tuple[dict, dict]) -> None:
 
 
 def difference(old: dict, new: dict, free: set[str] = FREE_FIELDS) -> str | None:
-    """The first field in which two runs differ, in alphabetical order, or None.
-
-    Args:
-      old: ``{"config": config}``, or also ``"data"``, as JSON.
-      new: likewise.
-      free: fields that may differ.
-
-    Returns:
-      ``config.FIELD = OLD, not NEW``.
-    """
+    """The first field in which two runs differ, ``config.FIELD = OLD, not NEW``, in alphabetical
+    order, or None. A run is ``{"config": config}``, or also ``"data"``, as JSON; ``free`` fields
+    may differ."""
     # As JSON gives them back: tuples are lists.
     old, new = (flatten_dict(json.loads(json.dumps(tree)), sep=".") for tree in (old, new))
     for name in sorted((old.keys() | new.keys()) - free):

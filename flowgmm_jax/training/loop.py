@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from flowgmm_jax import devices
 from flowgmm_jax.runs import processes
 from flowgmm_jax.runs.checkpoint import Checkpoints
-from flowgmm_jax.runs.log import Clock, MetricsWriter, Progress
+from flowgmm_jax.runs.log import MetricsWriter, Progress
 from flowgmm_jax.runs.signals import Stopped, StopSignals
 from flowgmm_jax.training.step import TrainState, describe
 
@@ -20,7 +20,7 @@ def run_loop(
     sums: dict[str, float],
     advance: Callable[[TrainState, int], tuple[TrainState, dict[str, Any]]],
     evaluate: Callable[[Any], dict[str, float]],
-    writer: MetricsWriter | Clock,
+    writer: MetricsWriter | None,
     checkpoints: Checkpoints | None,
 ) -> TrainState:
     """Takes the steps that are left.
@@ -31,7 +31,7 @@ def run_loop(
       sums: of the metrics since the last row, from the checkpoint.
       advance: ``(replicated state, count) -> (replicated state, sums of metrics)``.
       evaluate: ``(params) -> metrics``, every ``eval_every`` steps.
-      writer: of metrics.jsonl in process 0; also the clock.
+      writer: of metrics.jsonl in process 0; None in the others.
       checkpoints: of process 0; None in the others.
 
     Returns:
@@ -73,12 +73,14 @@ def run_loop(
             bar.advance(taken, _row(sums))
 
             if is_due(train.log_every):
-                writer.write(step, _row(sums))
+                if writer:
+                    writer.write(step, _row(sums))
                 sums = dict.fromkeys(sums, 0.0)
             if train.eval_every and is_due(train.eval_every):
                 metrics = evaluate(devices.unreplicate(state.ema_params))
-                writer.write(step, metrics)
-                bar.report(step, writer.seconds(), metrics)
+                if writer:
+                    writer.write(step, metrics)
+                    bar.report(step, writer.seconds(), metrics)
             received = processes.share_signal(signals.received, step)
             if is_due(train.checkpoint_every) or received:
                 save()

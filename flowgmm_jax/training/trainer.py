@@ -21,7 +21,7 @@ from flowgmm_jax.experiment import Experiment, make_experiment
 from flowgmm_jax.files import read_json, to_json, write_json
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.runs import checkpoint, processes
-from flowgmm_jax.runs.log import Clock, MetricsWriter
+from flowgmm_jax.runs.log import MetricsWriter
 from flowgmm_jax.runs.workdir import check_agrees, claim, lock
 from flowgmm_jax.trained import build_run, restore_newest
 from flowgmm_jax.training.loop import most_skipped, run_loop
@@ -129,7 +129,7 @@ def train(config: ConfigDict, workdir: str | Path) -> Result:
             metrics = evaluate(params, *held_out_examples)
             return {f"{name}_{key}": value for key, value in metrics.items()}
 
-        writer, checkpoints = Clock(started), None
+        writer, checkpoints = None, None
         with processes.together():
             if processes.is_primary():
                 checkpoints = checkpoint.Checkpoints(workdir, to_json(config))
@@ -137,7 +137,7 @@ def train(config: ConfigDict, workdir: str | Path) -> Result:
                 writer = MetricsWriter(workdir, int(state.step), started)
                 closing.callback(writer.close)
         state = run_loop(config.train, state, sums, advance, evaluate_held_out, writer, checkpoints)
-        seconds = round(writer.seconds(), 1)
+        seconds = round(writer.seconds() if writer else time.monotonic() - started, 1)
         with processes.together():
             dataset = experiment.dataset
             metrics = evaluate(state.ema_params, dataset.x_test, dataset.y_test)
