@@ -38,23 +38,19 @@ def plot_likelihoods(inside: dict[str, np.ndarray], outside: dict[str, np.ndarra
     lowest, highest = np.nanmin(limits), np.nanmax(limits)
     edges = np.linspace(max(lowest, low - reach), min(highest, high + reach), BINS + 1)
     figure, ((axes,),) = figures.panels(1, 1, width=7, height=3.6)
-    tallest = 0
 
-    def draw(name, values, color, **style):
-        nonlocal tallest
+    def share(values):
         values = np.nan_to_num(values, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
-        count, _ = np.histogram(values.clip(edges[0], edges[-1]), edges)
-        share = count / len(values)
-        tallest = max(tallest, share[1:-1].max())
-        axes.stairs(share, edges, label=name, color=color, **style)
+        return np.histogram(values.clip(edges[0], edges[-1]), edges)[0] / len(values)
 
-    for number, (name, values) in enumerate((inside | outside).items()):
+    shares = {name: share(values) for name, values in (inside | outside).items()}
+    for number, (name, heights) in enumerate(shares.items()):
         if number == 1:
-            draw(name, values, figures.NEUTRAL, linestyle="dashed")
+            axes.stairs(heights, edges, label=name, color=figures.NEUTRAL, linestyle="dashed")
             continue
         color = figures.UNLABELED if number == 0 else COLORS[(number - 2) % len(COLORS)]
-        draw(name, values, color, fill=True, alpha=0.4)
-        draw(None, values, color)
+        figures.fill_steps(axes, heights, edges, name, color)
+    tallest = max(heights[1:-1].max() for heights in shares.values())
     axes.set(xlabel="log p(x), nats", ylabel="share of examples")
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.1 * tallest))
     axes.spines[["top", "right"]].set_visible(False)
