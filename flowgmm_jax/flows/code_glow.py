@@ -98,13 +98,13 @@ def code_glow(
 
     Events (B, H, W, C) with values in [0, levels), H and W divisible by 4. Latents are the tuple
     (z_code, z_s, z_r): flattened (``density.flatten``), their first ``code`` dimensions carry the
-    class, so the means of the prior should differ only in these.
+    class, so the means of the prior should differ only in these. Arguments that ``glow`` has too,
+    but for ``steps``, mean the same here.
 
     Args:
       levels: grey levels of the data.
       steps: steps of Glow, whose conditioners have the code as a context.
       code: dimensions of the code.
-      width, alpha, pixels, edges, bound, pool: as in ``glow``.
       code_width: channels of the network of the code, at least 2.
       code_blocks: residual blocks of the network of the code.
       dtype: precision of the hidden layers of g. The other networks stay in float32: the inverse
