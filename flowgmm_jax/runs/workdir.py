@@ -29,7 +29,6 @@ FREE_FIELDS = {
     "config.train.checkpoint_every",
     "config.train.steps_per_call",
     "config.train.max_nonfinite_steps",
-    "config.train.max_skipped",
 }
 # Fields in which the processes of one job may differ.
 LOCAL_FIELDS = {"config.data.data_dir", "config.data.split_file"}
