@@ -13,13 +13,15 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Compiling takes most of the time of small tests, running next to none.
 os.environ.setdefault(
     "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
 )
-# Programs are compiled once for all processes of a session, and nothing is kept for another one.
+# Programs, however small, are compiled once for all processes of a session, those that tests start
+# too, and nothing is kept for another session.
 IS_FIRST = "JAX_COMPILATION_CACHE_DIR" not in os.environ
 if IS_FIRST:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="flowgmm_jax-")
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # of a checkout that is not installed

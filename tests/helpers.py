@@ -23,8 +23,9 @@ def perturbed(params, seed=0, scale=0.1):
     """Parameters plus noise: at init a zero-initialised coupling is the identity."""
     rng = np.random.default_rng(seed)
 
-    def add_noise(leaf):
-        return leaf + jnp.asarray(scale * rng.normal(size=leaf.shape), leaf.dtype)
+    def add_noise(leaf):  # by numpy: JAX would compile a program for every shape
+        noise = np.asarray(scale * rng.normal(size=leaf.shape), leaf.dtype)
+        return jnp.asarray(np.asarray(leaf) + noise)
 
     return jax.tree.map(add_noise, params)
 
