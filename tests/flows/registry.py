@@ -87,8 +87,9 @@ def given_affine(dtype=None):
     )
 
 
-def two_scales(dtype=None):
-    return flows.multiscale(repeated_step(dtype), flows.chain(flows.squeeze(), flows.actnorm()))
+def three_scales(dtype=None):
+    second = flows.chain(flows.squeeze(), flows.actnorm())
+    return flows.multiscale(repeated_step(dtype), second, flows.actnorm())
 
 
 sinh = flows.stateless(
@@ -129,12 +130,12 @@ BIJECTORS: dict[str, Entry] = {
     "glow_step": conditioned(partial(step, 0), IMAGE),
     "conditional": conditioned(given_step, normal(2, 4, 4, 5)),
     "conditional_affine in a conditional": conditioned(given_affine, normal(2, 4, 4, 5)),
-    "multiscale": conditioned(two_scales, normal(4, 4, 4, 4)),
+    "multiscale": conditioned(three_scales, normal(4, 4, 4, 4)),
     "image_realnvp": conditioned(
         lambda dtype=None: flows.image_realnvp(16, (4,), 1, dtype=dtype), pixels(2, 4, 4, 1)
     ),
-    "image_realnvp of three scales": conditioned(
-        lambda dtype=None: flows.image_realnvp(16, (4, 4, 4), 1, dtype=dtype), pixels(2, 8, 8, 1)
+    "image_realnvp of two scales": conditioned(
+        lambda dtype=None: flows.image_realnvp(16, (4, 4), 1, dtype=dtype), pixels(2, 4, 4, 1)
     ),
     "vector_realnvp of even size": conditioned(
         lambda dtype=None: flows.vector_realnvp(3, (6,), dtype=dtype), normal(4, 4)
@@ -146,13 +147,9 @@ BIJECTORS: dict[str, Entry] = {
         lambda dtype=None: flows.glow(16, ((1, 2), (1, 2)), width=4, dtype=dtype),
         pixels(8, 4, 4, 1),
     ),
-    "glow with pooling": conditioned(
-        lambda dtype=None: flows.glow(16, ((1, 2),), width=4, dtype=dtype, pool=True),
-        pixels(8, 4, 4, 1),
-    ),
-    "glow with edges": conditioned(
+    "glow with edges and pooling": conditioned(
         lambda dtype=None: flows.glow(
-            16, ((1, 2),), width=4, dtype=dtype, pixels="gaussianize", edges=(4,)
+            16, ((1, 2),), width=4, dtype=dtype, pool=True, pixels="gaussianize", edges=(4,)
         ),
         pixels(8, 4, 4, 1),
     ),
@@ -162,17 +159,11 @@ BIJECTORS: dict[str, Entry] = {
         ),
         pixels(8, 8, 8, 1),
     ),
-    "code_glow of colours": conditioned(
+    "code_glow of colours with edges and pooling": conditioned(
         lambda dtype=None: flows.code_glow(
-            16, 1, 2, width=4, code_width=8, code_blocks=1, dtype=dtype
+            16, 1, 2, 4, 8, 1, pixels="gaussianize", edges=(1,), dtype=dtype, pool=True
         ),
         pixels(8, 4, 4, 3),
-    ),
-    "code_glow with edges and pooling": conditioned(
-        lambda dtype=None: flows.code_glow(
-            16, 1, 4, 4, 8, 1, pixels="gaussianize", edges=(1,), dtype=dtype, pool=True
-        ),
-        pixels(8, 8, 8, 1),
     ),
 }
 # Public names that construct no bijector.
