@@ -91,11 +91,12 @@ def test_the_python_of_a_page_runs(page, tmp_path):
     program, files = python_of(page)
     assert program.strip()
     for name, text in ({"page.py": program} | files).items():
-        (tmp_path / name).write_text(text)
+        short = re.sub(r"\bsteps=\d{3,}", "steps=100", text)  # runs as well, only not as good
+        (tmp_path / name).write_text(short)
     finished = subprocess.run(
         [sys.executable, "page.py"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""},  # it trains for a while
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=500,

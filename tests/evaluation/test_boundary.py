@@ -11,6 +11,7 @@ from flowgmm_jax import gmm
 from flowgmm_jax.evaluation import boundary
 
 RNG = np.random.default_rng(0)
+distances = jax.jit(boundary.distances)
 
 
 def prior(log_scale, log_weights=(0.0, 0.0, 0.0)):
@@ -27,19 +28,19 @@ def searched(prior, z, directions=20_000, farthest=20.0):
     u /= np.linalg.norm(u, axis=-1, keepdims=True)
     of = jax.jit(lambda points: gmm.joint(prior, points).argmax(-1))
     a = int(of(jnp.asarray(z[None], jnp.float32))[0])
-    # The first crossing on a coarse ray, then bisection.
-    steps = np.linspace(0, farthest, 400)
-    low, high = np.zeros(len(u)), np.full(len(u), np.inf)
-    for near, far in pairwise(steps):
-        crossed = np.asarray(of(jnp.asarray(z + far * u, jnp.float32))) != a
-        new = crossed & np.isinf(high)
-        low[new], high[new] = near, far
-    u, low, high = u[np.isfinite(high)], low[np.isfinite(high)], high[np.isfinite(high)]
+
+    def crossed(distance):
+        return np.asarray(of(jnp.asarray(z + distance * u, jnp.float32))) != a
+
+    # The first of coarse steps in which any ray crosses, then bisection of this step.
+    steps = pairwise(np.linspace(0, farthest, 400))
+    near, far = next(((near, far) for near, far in steps if crossed(far).any()), (np.inf, np.inf))
+    low, high = np.full((len(u), 1), near), np.full((len(u), 1), far)
     for _ in range(20):
         middle = 0.5 * (low + high)
-        crossed = np.asarray(of(jnp.asarray(z + middle[:, None] * u, jnp.float32))) != a
-        low, high = np.where(crossed, low, middle), np.where(crossed, middle, high)
-    return high.min(initial=np.inf)
+        beyond = crossed(middle)[:, None]
+        low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
+    return high.min()
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def searched(prior, z, directions=20_000, farthest=20.0):
 )
 def test_distances_are_those_that_a_search_finds(mixture):
     z = RNG.normal(size=(4, 4)).astype(np.float32) * 2
-    distance, _ = boundary.distances(mixture, jnp.asarray(z))
+    distance, _ = distances(mixture, jnp.asarray(z))
     found = np.array([searched(mixture, each) for each in z])
     # The search cannot come below the exact distance, and comes near to it.
     assert np.all(found >= np.asarray(distance) * (1 - 1e-3))
@@ -63,21 +64,21 @@ def test_distances_are_those_that_a_search_finds(mixture):
 
 def test_with_equal_scales_a_mean_is_half_the_distance_of_the_means_away():
     means = jnp.array([[0.0, 0.0], [3.0, 4.0]])
-    distance, relative = boundary.distances(gmm.with_means(means), means)
+    distance, relative = distances(gmm.with_means(means), means)
     np.testing.assert_allclose(distance, 2.5, rtol=1e-6)
     np.testing.assert_allclose(relative, 1.0, rtol=1e-6)
 
 
 def test_on_the_boundary_the_distance_is_zero():
     mixture = gmm.with_means(jnp.array([[-1.0, 0.0], [1.0, 0.0]]))
-    distance, _ = boundary.distances(mixture, jnp.array([[0.0, 5.0]]))
+    distance, _ = distances(mixture, jnp.array([[0.0, 5.0]]))
     assert distance[0] == 0
 
 
 def test_a_class_that_never_wins_has_no_boundary():
     mixture = gmm.GMM(jnp.array([[0.0], [0.5]]), jnp.zeros(2), jnp.array([0.0, -50.0]))
     mixture = mixture._replace(log_scale=jnp.array([0.1, 0.0]))
-    distance, _ = boundary.distances(mixture, jnp.array([[0.0]]))
+    distance, _ = distances(mixture, jnp.array([[0.0]]))
     assert np.isinf(distance[0])
 
 

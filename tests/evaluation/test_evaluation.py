@@ -1,4 +1,4 @@
-"""Test metrics, and eval.py with its report."""
+"""Test metrics, and the report; of one run as eval.py writes it, of the others in this process."""
 
 import json
 import re
@@ -72,11 +72,6 @@ def test_metrics_do_not_depend_on_the_batch(examples, batch, monkeypatch):
     assert parts == pytest.approx(whole, rel=1e-5)
 
 
-def run_eval(*arguments):
-    command = [sys.executable, str(ROOT / "eval.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-
-
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     config = tiny.complete_config()
@@ -100,15 +95,17 @@ def image_workdir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def evaluated(workdir):
-    done = run_eval(f"--workdir={workdir}", f"--compare={workdir}", "--ood=noise", "--save_arrays")
+    flags = (f"--workdir={workdir}", f"--compare={workdir}", "--ood=noise", "--save_arrays")
+    done = subprocess.run(
+        [sys.executable, "eval.py", *flags], capture_output=True, text=True, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     return workdir / "eval"
 
 
 @pytest.fixture(scope="module")
 def image_evaluated(image_workdir):
-    done = run_eval(f"--workdir={image_workdir}", "--ood=inverted")
-    assert done.returncode == 0, done.stderr
+    fg.evaluate(image_workdir, ood=["inverted"])
     return image_workdir / "eval"
 
 
@@ -195,16 +192,15 @@ def test_arrays_are_what_the_model_gives(workdir, evaluated):
 
 
 def test_eval_of_no_run_is_one_line(tmp_path):
-    one_line(run_eval(f"--workdir={tmp_path / 'nothing'}"), "config.json does not exist")
+    refused(tmp_path / "nothing", parts=["config.json does not exist"])
 
 
 def test_an_unknown_out_of_domain_set_is_one_line(workdir):
-    one_line(run_eval(f"--workdir={workdir}", "--ood=nothing"), "nothing")
+    refused(workdir, ood=["nothing"], parts=["nothing"])
 
 
 def test_a_model_of_other_data_cannot_be_compared(workdir, image_workdir):
-    done = run_eval(f"--workdir={workdir}", f"--compare={image_workdir}")
-    one_line(done, "--compare", "(8, 8, 1)", "(2,)")
+    refused(workdir, compare=image_workdir, parts=["--compare", "(8, 8, 1)", "(2,)"])
 
 
 def test_data_that_the_run_was_not_trained_on_are_refused(tmp_path):
@@ -220,20 +216,21 @@ def test_data_that_the_run_was_not_trained_on_are_refused(tmp_path):
     write_data(0)
     train(config, tmp_path / "run")
     write_data(1)
-    one_line(run_eval(f"--workdir={tmp_path / 'run'}"), "trained on other data")
+    refused(tmp_path / "run", parts=["trained on other data"])
 
 
-def one_line(done, *parts):
-    assert done.returncode == 2
-    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, done.stderr
-    assert "Traceback" not in done.stderr
+def refused(workdir, *, parts, **arguments):
+    """By one line that has these parts, which eval.py prints."""
+    with pytest.raises(fg.InputError) as caught:
+        fg.evaluate(workdir, **arguments)
+    line = str(caught.value)
+    assert "\n" not in line
     for part in parts:
-        assert part in lines[0]
+        assert part in line
 
 
 def test_a_small_test_set_of_one_class_without_unlabelled_examples(tmp_path):
-    """What a user's own data may be: nothing that eval.py can do is lost to what it cannot."""
+    """What a user's own data may be: nothing that can be evaluated is lost to what it cannot."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2
     data = tmp_path / "data.npz"
@@ -243,8 +240,7 @@ def test_a_small_test_set_of_one_class_without_unlabelled_examples(tmp_path):
     config.loss.consistency_weight = 0.0
     config.train.steps, config.train.batch_unlabeled = 5, 0
     train(config, tmp_path / "run")
-    done = run_eval(f"--workdir={tmp_path / 'run'}", "--ood=noise")
-    assert done.returncode == 0, done.stderr
+    fg.evaluate(tmp_path / "run", ood=["noise"])
     metrics = json.loads((tmp_path / "run" / "eval" / "metrics.json").read_text())
     assert metrics["class_accuracy"][1] is None
     assert metrics["calibrated"] is None
