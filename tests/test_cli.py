@@ -12,7 +12,7 @@ import flowgmm_jax as fg
 from flowgmm_jax import cli
 
 ROOT = Path(__file__).parents[1]
-QUICK = ["--config.train.steps=2", "--config.flow.width=4", "--config.flow.stages=((1,1),)"]
+QUICK = ["--config=moons", "--config.train.steps=2", "--config.flow.hidden=(4,)"]
 
 
 def run_script(script, *arguments):
@@ -108,7 +108,7 @@ def test_a_run_prints_its_result_and_its_directory(tmp_path):
     assert process.returncode == 0, process.stderr
     assert "accuracy" in process.stdout
     assert json.loads((workdir / "result.json").read_text())["step"] == 2
-    assert json.loads((workdir / "config.json").read_text())["flow"]["stages"] == [[1, 1]]
+    assert json.loads((workdir / "config.json").read_text())["flow"]["hidden"] == [4]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ def code_glow(width=4, code=CODE):
 @pytest.fixture(scope="module")
 def coded():
     x = pixels(6, 8, 8, 1)
-    return code_glow(), initialised(code_glow(), x), x
+    flow = code_glow()
+    return flow._replace(forward=jax.jit(flow.forward)), initialised(flow, x), x
 
 
 # What comes before the networks: images to the tuple (code, s, r).

@@ -13,7 +13,7 @@ from flowgmm_jax import density, flows
 
 IMAGE_FLOWS = {
     "realnvp": flows.image_realnvp(256, (4, 4), 1),
-    "glow": flows.glow(256, ((1, 2), (1, 2)), width=4),
+    "glow": flows.glow(256, ((1, 2),), width=4),
 }
 
 

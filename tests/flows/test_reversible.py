@@ -54,8 +54,8 @@ def test_rounding_errors_of_a_deep_flow_stay_small():
 @pytest.mark.parametrize(
     "constructor",
     [
-        partial(flows.glow, levels=16, stages=((1, 2), (1, 2)), width=6),
-        partial(flows.image_realnvp, levels=16, widths=(6, 6), blocks=1),
+        partial(flows.glow, levels=16, stages=((1, 2),), width=6),
+        partial(flows.image_realnvp, levels=16, widths=(6,), blocks=1),
         partial(flows.vector_realnvp, steps=3, hidden=(6,)),
     ],
 )

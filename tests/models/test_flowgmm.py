@@ -226,9 +226,9 @@ def test_the_objective_is_the_weighted_sum_of_its_terms(vector, labeled, consist
 
 def test_the_marginal_may_have_a_view_of_its_own(vector):
     config = vector_config(marginal_weight=0.7)
-    model, params = fg.build(config), vector[1]
+    model, params = vector
     batch = batch_of(config)._replace(x_density=examples(config, 3))
-    _, metrics = model.loss(params, batch, jax.random.key(0), STEP)
+    _, metrics = compiled(fg.build(config).loss)(params, batch, jax.random.key(0), STEP)
     expected = -model.log_density(params, batch.x_density).mean()
     np.testing.assert_allclose(metrics["loss_marginal"], 0.7 * expected, rtol=1e-5)
     np.testing.assert_allclose(metrics["bits_per_dim"], expected / (2 * np.log(2)), rtol=1e-5)
@@ -243,8 +243,8 @@ def test_means_are_those_of_the_latents_that_carry_the_class():
     assert model.prior(params).means.shape == (3, 10)
     params = {"flow": perturbed(params["flow"]), "prior": params["prior"]}
     batch = Batch(x[:4], np.array([0, 2, 1, 1]), x[4:8], x[8:])
-    loss, _ = model.loss(params, batch, jax.random.key(0), STEP)
-    table = np.asarray(model.class_log_density(params, x[:4]), np.float64)
+    loss, _ = compiled(model.loss)(params, batch, jax.random.key(0), STEP)
+    table = np.asarray(compiled(model.class_log_density)(params, x[:4]), np.float64)
     expected = -log_softmax(table, axis=1)[np.arange(4), batch.y].mean()
     np.testing.assert_allclose(loss, expected, rtol=1e-3)
 

@@ -116,6 +116,12 @@ def one_device(config):
 
 
 @pytest.fixture(scope="module")
+def halting(config):
+    """On one device, until five steps in a row were not finite."""
+    return mapped_steps(config, max_nonfinite_steps=5)
+
+
+@pytest.fixture(scope="module")
 def two_devices(config):
     if jax.device_count() < 2:
         pytest.skip("needs two devices")
@@ -284,11 +290,10 @@ def test_skipped_steps_are_counted_in_a_row(state, one_device):
 
 
 @pytest.mark.parametrize("steps_per_call", [1, 2, 4, 9])
-def test_training_halts_at_the_same_step_however_many_a_call(config, state, steps_per_call):
-    steps = mapped_steps(config, max_nonfinite_steps=5)
+def test_training_halts_at_the_same_step_however_many_a_call(halting, state, steps_per_call):
     after, taken = state, 0
     for _ in range(0, 9, steps_per_call):
-        after, metrics = first(steps(after, make_pool(broken=True), steps_per_call))
+        after, metrics = first(halting(after, make_pool(broken=True), steps_per_call))
         taken += metrics["steps"]
     assert (after.step, after.skipped, taken) == (5, 5, 5)
 
@@ -325,13 +330,13 @@ def broken_model(config, *broken):
     ],
     ids=str,
 )
-def test_what_was_not_finite_first_is_told(config, state, broken, expected):
+def test_what_was_not_finite_first_is_told(config, state, one_device, broken, expected):
     steps = mapped_steps(config, model=broken_model(config, *broken))
     after, metrics = first(steps(state, make_pool(), 1))
     assert after.skipped == 1
     assert describe(int(after.cause), metrics) == expected
     # What is broken later does not matter.
-    after, metrics = first(mapped_steps(config)(after, make_pool(broken=True), 2))
+    after, metrics = first(one_device(after, make_pool(broken=True), 2))
     assert after.skipped == 3
     assert describe(int(after.cause), metrics) == expected
 
@@ -342,7 +347,7 @@ def test_the_norm_of_the_gradient_is_of_what_is_trained(config, state):
     arguments = (batch, jax.random.key(0), jnp.int32(0))
 
     def gradient(loss):
-        return jax.grad(lambda params: loss(params, *arguments)[0])(state.params)
+        return compiled(jax.grad(lambda params: loss(params, *arguments)[0]))(state.params)
 
     ours, theirs = gradient(train_only(config, model.loss)), gradient(model.loss)
     assert_trees_close(ours["flow"], theirs["flow"], rtol=1e-6)
