@@ -11,7 +11,7 @@ from flowgmm_jax.config import default_config, fields_of
 from flowgmm_jax.data import datasets
 from flowgmm_jax.data.base import Info
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.models.build import MODELS, build, flow_arguments
+from flowgmm_jax.models.build import MODELS, build, class_latents, flow_arguments
 
 # The least value of a field, and the largest if there is one.
 RANGES: dict[str, tuple[float, float | None]] = {
@@ -111,12 +111,17 @@ def _check_prior(config: ConfigDict, info: Info) -> None:
             f"config.prior.trainable names {', '.join(sorted(unknown))}, "
             f"expected some of {', '.join(gmm.GMM._fields)}"
         )
+    if code is True and prior.means != "split":
+        raise InputError(
+            f"config.prior.means is {prior.means!r}, expected 'split' if config.flow.code is True: "
+            "each number of the code is a class"
+        )
     if code and prior.means == "data":
         raise InputError(
             "config.prior.means is 'data', which are no latents: expected another placement for "
             f"the {code} latents of config.flow.code"
         )
-    latents = code or info.size
+    latents = class_latents(config, info) or info.size
     least = {"split": info.num_classes, "circle": 2}.get(prior.means, 1)
     if latents < least:
         raise InputError(

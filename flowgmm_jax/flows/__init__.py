@@ -1,5 +1,6 @@
 """Normalizing flows as pure functions: the algebra, the layers and the architectures."""
 
+from flowgmm_jax.flows.autoregressive import autoregressive_gaussianize
 from flowgmm_jax.flows.bijector import (
     Bijector,
     chain,
@@ -9,6 +10,7 @@ from flowgmm_jax.flows.bijector import (
     repeat,
     stateless,
 )
+from flowgmm_jax.flows.causal_net import CausalNet, Context
 from flowgmm_jax.flows.code_glow import code_glow
 from flowgmm_jax.flows.coupling import (
     affine_coupling,
@@ -20,18 +22,23 @@ from flowgmm_jax.flows.coupling import (
 )
 from flowgmm_jax.flows.gaussianize import gaussianize
 from flowgmm_jax.flows.glow import glow, glow_step
-from flowgmm_jax.flows.nets import MLP, CodeNet, ConvNet, ResNet
+from flowgmm_jax.flows.nets import MLP, Classifier, CodeNet, ConvNet, ResNet
 from flowgmm_jax.flows.ops import actnorm, invertible_1x1, logit, squeeze
+from flowgmm_jax.flows.pixel_groups import pixel_groups, split_groups
 from flowgmm_jax.flows.realnvp import image_realnvp, vector_realnvp
 
 __all__ = [
     "MLP",
     "Bijector",
+    "CausalNet",
+    "Classifier",
     "CodeNet",
+    "Context",
     "ConvNet",
     "ResNet",
     "actnorm",
     "affine_coupling",
+    "autoregressive_gaussianize",
     "chain",
     "channel",
     "channel_with_context",
@@ -48,7 +55,9 @@ __all__ = [
     "invertible_1x1",
     "logit",
     "multiscale",
+    "pixel_groups",
     "repeat",
+    "split_groups",
     "squeeze",
     "stateless",
     "vector_realnvp",

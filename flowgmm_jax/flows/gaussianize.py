@@ -7,16 +7,16 @@ learned cumulative distribution function, then the inverse of the normal one (Ch
 "Gaussianization", https://papers.nips.cc/paper/1856-gaussianization).
 """
 
-import math
 from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import ndtr, ndtri
+from jax.scipy.special import ndtr
 from scipy import special  # not scipy.stats, which takes a second to import
 
 from flowgmm_jax.flows.bijector import Bijector, sum_event
+from flowgmm_jax.flows.grey_levels import Masses, log_slope, to_normal
 
 # The fraction of a piece's mass that its grey levels share equally, so that no level has density 0.
 UNIFORM = 0.1
@@ -69,35 +69,27 @@ def gaussianize(alpha: float, levels: int, edges: tuple[int, ...] = ()) -> Bijec
         return {"log_mass": jnp.log(per_piece(lambda c: c / c.sum(), counts))}
 
     def masses(params):
-        """The mass of each grey level, and of those below and above it in its piece, (levels,)."""
+        """Of each grey level, with those below and above it in its piece, (levels,) each."""
         mass = per_piece(
             lambda m: (1 - UNIFORM) * jax.nn.softmax(m) + UNIFORM / len(m), params["log_mass"]
         )
         below = per_piece(lambda m: jnp.cumsum(m) - m, mass)
         above = per_piece(lambda m: jnp.cumsum(m[::-1])[::-1] - m, mass)
-        return mass, below, above
-
-    def log_det(mass, i, q):
-        log_phi = -0.5 * jnp.square(q) - 0.5 * math.log(2 * math.pi)
-        return sum_event(jnp.log((1 - 2 * alpha) * mass[i]) - log_phi)
+        return Masses(below, mass, above)
 
     def forward(params, x):
-        mass, below, above = masses(params)
         i = level_of(x)
-        y = alpha + (1 - 2 * alpha) * (below[i] + mass[i] * (x - i))
-        # From the nearer end, since y rounds near 1.
-        rest = alpha + (1 - 2 * alpha) * (above[i] + mass[i] * (i + 1 - x))
-        q = jnp.where(y < rest, ndtri(jnp.minimum(y, 0.5)), -ndtri(jnp.minimum(rest, 0.5)))
-        return jnp.asarray(middles[piece_of], x.dtype)[i] + q, log_det(mass, i, q)
+        q, slope = to_normal(Masses(*[a[i] for a in masses(params)]), x - i, alpha)
+        return jnp.asarray(middles[piece_of], x.dtype)[i] + q, sum_event(slope)
 
     def inverse(params, z):
-        mass, below, _ = masses(params)
+        below, mass, _ = masses(params)
         k = jnp.searchsorted(jnp.asarray(middles[1:] - reach, z.dtype), z, side="right")
         q = z - jnp.asarray(middles, z.dtype)[k]
         risen = (ndtr(q) - alpha) / (1 - 2 * alpha)
         i = jnp.searchsorted(below + piece_of, risen + k, side="right") - 1
         # At an edge, rounding may lead into the neighbouring piece.
         i = jnp.clip(i, jnp.asarray(bounds[:-1])[k], jnp.asarray(bounds[1:])[k] - 1)
-        return i + (risen - below[i]) / mass[i], -log_det(mass, i, q)
+        return i + (risen - below[i]) / mass[i], -sum_event(log_slope(mass[i], q, alpha))
 
     return Bijector(init, forward, inverse, "gaussianize")

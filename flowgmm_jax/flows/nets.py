@@ -191,10 +191,20 @@ class CodeNet(nn.Module):
         h, _ = squeeze().forward((), _normalised(h))
         return nn.Dense(self.width)(h)
 
-    @nn.compact
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _hidden(self, x: jax.Array) -> jax.Array:
         image, _ = squeeze().inverse((), x)
         h = _keep_products(CodeNet._stem)(self, image)
         h, _ = _repeated(_PooledBlock, self.blocks)(self.width)(h, None)
-        h = _normalised(h).reshape(len(x), math.prod(h.shape[1:]))
-        return ScaleAndShift(self.features, self.bound)(h)
+        return _normalised(h).reshape(len(x), math.prod(h.shape[1:]))
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return ScaleAndShift(self.features, self.bound)(self._hidden(x))
+
+
+class Classifier(CodeNet):
+    """The network of ``CodeNet`` with one output, logits: (B, H, W, C) -> (B, features)."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return nn.Dense(self.features, kernel_init=nn.initializers.zeros)(self._hidden(x))

@@ -32,13 +32,18 @@ FLOWS = {
     "image_realnvp": Architecture(flows.image_realnvp, rank=3),
     "glow": Architecture(flows.glow, rank=3),
     "code_glow": Architecture(flows.code_glow, rank=3),
+    "pixel_groups": Architecture(flows.pixel_groups, rank=3),
     "vector_realnvp": Architecture(flows.vector_realnvp, rank=1),
 }
 
 
+# Arguments of the constructors that are no fields of ``config.flow``.
+GIVEN = ("levels", "num_classes", "radius")
+
+
 def flow_arguments(name: str) -> dict[str, inspect.Parameter]:
     """The fields of ``config.flow`` beside ``name``: the arguments of the constructor, without
-    ``levels``, which the data say.
+    those that the data and the prior say.
 
     Raises:
       InputError: for an unknown name.
@@ -46,7 +51,7 @@ def flow_arguments(name: str) -> dict[str, inspect.Parameter]:
     if name not in FLOWS:
         raise InputError(f"config.flow.name is {name!r}, expected one of {', '.join(FLOWS)}")
     parameters = inspect.signature(FLOWS[name].constructor).parameters
-    return {key: value for key, value in parameters.items() if key != "levels"}
+    return {key: value for key, value in parameters.items() if key not in GIVEN}
 
 
 def build_flow(config: ConfigDict, info: Info) -> Bijector:
@@ -63,8 +68,9 @@ def build_flow(config: ConfigDict, info: Info) -> Bijector:
             f"config.flow.name is {name!r}, expected one of {', '.join(fitting)} for examples of "
             f"shape {info.shape}"
         )
-    if len(info.shape) == 3:
-        fields["levels"] = info.levels
+    given = dict(levels=info.levels, num_classes=info.num_classes, radius=config.prior.radius)
+    arguments = inspect.signature(FLOWS[name].constructor).parameters
+    fields |= {key: given[key] for key in GIVEN if key in arguments}
     if fields.get("dtype"):
         fields["dtype"] = jnp.dtype(fields["dtype"])
     try:
@@ -73,15 +79,21 @@ def build_flow(config: ConfigDict, info: Info) -> Bijector:
         raise InputError(f"config.flow: {error}") from error
 
 
+def class_latents(config: ConfigDict, info: Info) -> int | None:
+    """How many latents, the first, carry the class; None: all of them."""
+    code = config.flow.get("code")
+    return info.num_classes if code is True else code or None
+
+
 def build_flowgmm(config: ConfigDict, info: Info) -> Model:
-    """FlowGMM; a flow with a code carries the class in its first ``code`` latents only."""
+    """FlowGMM of the config's flow, prior and loss."""
     return flowgmm(
         build_flow(config, info),
         info.shape,
         info.num_classes,
         Prior(config.prior.means, config.prior.radius),
         Loss(**config.loss),
-        class_latents=config.flow.get("code"),
+        class_latents(config, info),
     )
 
 

@@ -18,11 +18,14 @@ class Entry(NamedTuple):
       constructor: ``(dtype) -> Bijector``, the precision of the hidden layers of its conditioners.
       event: a float32 array, batch axis first.
       has_conditioner: whether it depends on ``dtype``.
+      inverse_error: of float32, in the unit of the event. A grey level of mass m keeps about
+        1e-7 / m of x.
     """
 
     constructor: Callable[[Any], flows.Bijector]
     event: np.ndarray
     has_conditioner: bool
+    inverse_error: float = 1e-4
 
 
 def normal(*shape):
@@ -33,8 +36,8 @@ def pixels(*shape, levels=16):
     return np.random.default_rng(0).uniform(0, levels, size=shape).astype(np.float32)
 
 
-def plain(bijector, event):
-    return Entry(lambda dtype=None: bijector, event, has_conditioner=False)
+def plain(bijector, event, **kwargs):
+    return Entry(lambda dtype=None: bijector, event, has_conditioner=False, **kwargs)
 
 
 def conditioned(constructor, event):
@@ -90,6 +93,21 @@ def given_affine(dtype=None):
 def three_scales(dtype=None):
     second = flows.chain(flows.squeeze(), flows.actnorm())
     return flows.multiscale(repeated_step(dtype), second, flows.actnorm())
+
+
+def masked(causal_blocks, has_code):
+    """``autoregressive_gaussianize`` of the last channels given the first."""
+
+    def given(pixels):
+        net = flows.CausalNet(7, 4, 4, context_blocks=1, causal_blocks=causal_blocks)
+        code = pixels[:, 0, :, 0] if has_code else None
+        return flows.autoregressive_gaussianize(net, flows.Context(code, jnp.floor(pixels)))
+
+    return plain(
+        divided(flows.conditional(1, lambda pair: pair[0], given)),
+        pixels(2, 3, 4, 4, levels=4),
+        inverse_error=5e-3,
+    )
 
 
 sinh = flows.stateless(
@@ -153,6 +171,22 @@ BIJECTORS: dict[str, Entry] = {
         ),
         pixels(8, 4, 4, 1),
     ),
+    "autoregressive_gaussianize": masked(1, has_code=True),
+    "autoregressive_gaussianize of independent positions": masked(0, has_code=False),
+    "split_groups": plain(
+        flows.split_groups(((1,), (0, 3), (2,))),
+        normal(2, 3, 4, 8),
+    ),
+    "pixel_groups": plain(
+        flows.pixel_groups(4, 2, 3.0, 2, True, 4, 1, 1, 2, class_width=4, class_blocks=1),
+        pixels(4, 8, 8, 1, levels=4),
+        inverse_error=5e-3,
+    ),
+    "pixel_groups of colours": plain(
+        flows.pixel_groups(4, 2, 3.0, 1, False, 4, 1, 1, 2),
+        pixels(4, 4, 4, 3, levels=4),
+        inverse_error=5e-3,
+    ),
     "code_glow": conditioned(
         lambda dtype=None: flows.code_glow(
             16, 2, 2, width=4, code_width=8, code_blocks=2, dtype=dtype
@@ -169,6 +203,7 @@ BIJECTORS: dict[str, Entry] = {
 # Public names that construct no bijector.
 NOT_BIJECTORS = {
     "Bijector",
-    *("MLP", "CodeNet", "ConvNet", "ResNet"),
+    *("MLP", "CausalNet", "Classifier", "CodeNet", "ConvNet", "ResNet"),
+    "Context",
     *("checkerboard", "channel", "channel_with_context", "half"),
 }

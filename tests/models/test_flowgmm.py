@@ -253,14 +253,17 @@ def code_config(**loss) -> ConfigDict:
     return make_config(
         data={"name": "digits"},
         flow={
-            "name": "code_glow",
-            "steps": 1,
+            "name": "pixel_groups",
+            "squeezes": 1,
+            "code": True,
             "width": 4,
-            "code": 3,
-            "code_width": 4,
-            "code_blocks": 1,
+            "context_blocks": 0,
+            "causal_blocks": 0,
+            "components": 1,
+            "class_width": 4,
+            "class_blocks": 1,
         },
-        prior={"radius": 5.0},
+        prior={"means": "split", "radius": 5.0},
         loss={
             "labeled": "cross_entropy",
             "consistency": "cross_entropy",
@@ -275,8 +278,9 @@ def test_classes_train_the_network_of_the_code_and_none_of_the_density():
     model, batch = fg.build(config), batch_of(config)
     params = built(config)[1]
     gradient = jax.grad(lambda p: model.loss(p, batch, jax.random.key(0), STEP)[0])
-    *_, of_s, of_code, of_r = compiled(gradient)(params)["flow"]
-    assert all(np.abs(leaf).max() == 0 for leaf in jax.tree.leaves((of_s, of_r)))
+    *_, of_code, of_second_group, of_first_group = compiled(gradient)(params)["flow"]
+    of_density = jax.tree.leaves((of_first_group, of_second_group))
+    assert all(np.abs(leaf).max() == 0 for leaf in of_density)
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(of_code))
 
 
@@ -293,10 +297,11 @@ def test_bad_arguments_of_a_flow_are_named():
         fg.build(config)
 
 
-def test_pixels_are_no_latents_to_place_means_at():
+@pytest.mark.parametrize("means", ["data", "random"])
+def test_means_that_a_classifier_does_not_move_to_are_refused(means):
     config = code_config()
-    config.prior.means = "data"
-    with pytest.raises(fg.InputError, match="config.prior.means is 'data', which are no latents"):
+    config.prior.means = means
+    with pytest.raises(fg.InputError, match=f"config.prior.means is '{means}', expected 'split'"):
         validate(config)
 
 

@@ -1,0 +1,246 @@
+"""The network of an autoregressive map over a group of pixels: what it says of a pixel depends on
+a context, on the pixels at earlier positions, and on the earlier ones at its own position.
+
+Positions are in raster order, row by row. Convolutions over the group's own pixels are masked
+(van den Oord et al. 2016, "Pixel Recurrent Neural Networks", https://arxiv.org/abs/1601.06759,
+section 3.4); those over the context are not.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from flowgmm_jax.flows.conv import same_convolution
+from flowgmm_jax.flows.nets import Conv3x3
+
+HIDDEN = 32  # numbers for each pixel between the hidden layer of its position and its parameters
+
+
+class Context(NamedTuple):
+    """What a group of pixels may depend on.
+
+    Attributes:
+      code: (B, c), numbers for the whole image, or None.
+      pixels: (B, H, W, m), grey levels of other pixels at the positions of the group's; m may be 0.
+    """
+
+    code: jax.Array | None
+    pixels: jax.Array
+
+
+def _activated(h: jax.Array) -> jax.Array:
+    return nn.gelu(nn.LayerNorm()(h))
+
+
+class _PerPosition(nn.Module):
+    """A learned bias of every position."""
+
+    @nn.compact
+    def __call__(self, h: jax.Array) -> jax.Array:
+        return h + self.param("bias", nn.initializers.normal(0.02), h.shape[1:])
+
+
+class _ContextBlock(nn.Module):
+    """A residual block of two convolutions, which sees the code."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, h: jax.Array, code: jax.Array | None) -> jax.Array:
+        update = Conv3x3(self.width, weight_norm=False)(_activated(h))
+        update = nn.LayerNorm()(update)
+        if code is not None:
+            update += nn.Dense(self.width)(code)
+        return h + Conv3x3(self.width, weight_norm=False)(nn.gelu(update))
+
+
+class MaskedConv(nn.Module):
+    """A convolution that sees earlier positions, and its own one if ``sees_itself``.
+
+    (B, H, W, C) -> (B, H, W, features); of a window of the size of the kernel, (B, size, size, C),
+    with ``window``, only the value at its middle, (B, 1, 1, features).
+    """
+
+    features: int
+    size: int
+    sees_itself: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array, window: bool = False) -> jax.Array:
+        middle = self.size // 2
+        mask = np.zeros((self.size**2, 1, 1), np.float32)
+        mask[: self.size * middle + middle + self.sees_itself] = 1
+        # Half of the inputs are masked: twice the variance keeps that of the output.
+        scaled = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        kernel = self.param("kernel", scaled, shape) * mask.reshape(self.size, self.size, 1, 1)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        if window:
+            return jnp.einsum("bhwc,hwcd->bd", x, kernel)[:, None, None] + bias
+        return same_convolution(x, kernel) + bias
+
+
+class _CausalBlock(nn.Module):
+    """A residual block with a gate: its input is ``_activated``, convolved by a ``MaskedConv``."""
+
+    width: int
+
+    def setup(self):
+        self.norm = nn.LayerNorm()
+        self.context = nn.Dense(self.width)
+        self.gate = nn.Dense(2 * self.width)
+
+    def activated(self, h: jax.Array) -> jax.Array:
+        return nn.gelu(self.norm(h))
+
+    def __call__(self, h: jax.Array, convolved: jax.Array, context: jax.Array) -> jax.Array:
+        update, gate = jnp.split(self.gate(nn.gelu(convolved + self.context(context))), 2, axis=-1)
+        return h + update * nn.sigmoid(gate)
+
+
+class _PixelHead(nn.Module):
+    """From the hidden layer of a position to the parameters of its pixels, each of which also sees
+    the pixels before it: (..., width), (..., n features) -> (..., n, outputs)."""
+
+    outputs: int
+
+    @nn.compact
+    def __call__(self, h: jax.Array, own: jax.Array) -> jax.Array:
+        n = own.shape[-1] // 2
+        pair = jnp.stack(jnp.split(own, 2, axis=-1), axis=-1)  # (..., n, 2)
+        is_before = np.triu(np.ones((n, n), np.float32), 1)
+        kernel = self.param("kernel", nn.initializers.normal(0.3), (n, 2, n, HIDDEN))
+        seen = jnp.einsum("...if,ifjh->...jh", pair, kernel * is_before[:, None, :, None])
+        hidden = nn.Dense(n * HIDDEN)(_activated(nn.Dense(2 * h.shape[-1])(_activated(h))))
+        hidden = nn.gelu(hidden.reshape(seen.shape) + seen)
+        weights = self.param(
+            "weights",
+            nn.initializers.lecun_normal(in_axis=1, batch_axis=0),
+            (n, HIDDEN, self.outputs),
+        )
+        bias = self.param("bias", nn.initializers.zeros, (n, self.outputs))
+        return jnp.einsum("...jh,jho->...jo", hidden, weights) + bias
+
+
+def _write(padded: jax.Array, x: jax.Array, position: tuple, size: int) -> jax.Array:
+    return jax.lax.dynamic_update_slice(padded, x, (0, *(i + size // 2 for i in position), 0))
+
+
+class CausalNet(nn.Module):
+    """Parameters for every pixel of a group: levels (B, H, W, n), context -> (B, H, W, n, outputs).
+
+    The parts of ``__call__`` are public, for an inverse that goes from one position to the next.
+
+    Attributes:
+      outputs: numbers for each pixel.
+      levels: grey levels.
+      width: channels.
+      context_blocks: residual blocks that see the context.
+      causal_blocks: residual blocks that see earlier positions; if 0, a pixel sees only the context
+        and the earlier pixels at its own position.
+    """
+
+    outputs: int
+    levels: int
+    width: int
+    context_blocks: int
+    causal_blocks: int
+
+    @property
+    def _sizes(self) -> list[int]:
+        """Of the kernels of the masked convolutions."""
+        return [5] + [3] * self.causal_blocks
+
+    def setup(self):
+        self.of_code = nn.Dense(self.width)
+        self.add_code = nn.Dense(self.width)
+        self.add_pixels = Conv3x3(self.width, weight_norm=False)
+        self.add_position = _PerPosition()
+        self.context = [_ContextBlock(self.width) for _ in range(self.context_blocks)]
+        self.causal = [_CausalBlock(self.width) for _ in range(self.causal_blocks)]
+        self.convolutions = [
+            MaskedConv(self.width, size, sees_itself=i > 0) for i, size in enumerate(self._sizes)
+        ]
+        self.head = _PixelHead(self.outputs)
+
+    def features(self, level: jax.Array) -> jax.Array:
+        """(..., n) grey levels -> (..., 2 n) numbers; the background, level 0, is zero."""
+        return jnp.concatenate([level * (2 / (self.levels - 1)), jnp.sign(level)], axis=-1)
+
+    def given(self, context: Context) -> jax.Array:
+        """The hidden layer (B, H, W, width) that sees only the context."""
+        code, pixels = context
+        hidden = jnp.zeros((*pixels.shape[:-1], self.width), pixels.dtype)
+        if code is not None:
+            code = nn.gelu(self.of_code(code))[:, None, None]
+            hidden += self.add_code(code)
+        if pixels.shape[-1]:
+            hidden += self.add_pixels(self.features(pixels))
+        hidden = self.add_position(hidden)
+        if pixels.shape[-1]:
+            for block in self.context:
+                hidden = block(hidden, code)
+        return hidden
+
+    def _earlier(self, own: jax.Array, hidden: jax.Array, convolve: Callable) -> jax.Array:
+        """``hidden`` with what the pixels at earlier positions add."""
+        if not self.causal:
+            return hidden
+        h = hidden + convolve(0, own)
+        for i, block in enumerate(self.causal, 1):
+            h = block(h, convolve(i, block.activated(h)), hidden)
+        return h
+
+    def __call__(self, level: jax.Array, context: Context) -> jax.Array:
+        own = self.features(level)
+        h = self._earlier(own, self.given(context), lambda i, x: self.convolutions[i](x))
+        return self.head(h, own)
+
+    def empty(self, level: jax.Array) -> tuple[jax.Array, ...]:
+        """The inputs of the masked convolutions before the first position: zeros, with a margin."""
+        b, h, w, n = level.shape
+        channels = [2 * n, *[self.width] * self.causal_blocks]
+        return tuple(
+            jnp.zeros((b, h + size - 1, w + size - 1, c), level.dtype)
+            for size, c in zip(self._sizes, channels, strict=True)
+        )
+
+    def at(self, inputs: tuple, hidden: jax.Array, position: tuple) -> tuple[tuple, jax.Array]:
+        """The hidden layer that sees the context and earlier positions, at one position (i, j).
+
+        Args:
+          inputs: of the masked convolutions at earlier positions, from ``empty`` on.
+          hidden: of ``given``, (B, H, W, width).
+          position: i, j.
+
+        Returns:
+          Inputs with those of this position, but for the group's own pixels (``write``); and the
+          hidden layer, (B, 1, 1, width).
+        """
+        inputs, start = list(inputs), (0, *position, 0)
+
+        def convolve(i, x):
+            size = self._sizes[i]
+            inputs[i] = _write(inputs[i], x, position, size)
+            window = (len(x), size, size, x.shape[-1])
+            seen = jax.lax.dynamic_slice(inputs[i], start, window)
+            return self.convolutions[i](seen, window=True)
+
+        unknown = jnp.zeros((len(hidden), 1, 1, inputs[0].shape[-1]), hidden.dtype)
+        here = jax.lax.dynamic_slice(hidden, start, (len(hidden), 1, 1, self.width))
+        h = self._earlier(unknown, here, convolve)
+        return tuple(inputs), h
+
+    def parameters(self, h: jax.Array, level: jax.Array) -> jax.Array:
+        """Of all pixels (..., n) at a position, from its hidden layer (..., width); those of a
+        pixel depend only on the levels before it."""
+        return self.head(h, self.features(level))
+
+    def write(self, inputs: tuple, level: jax.Array, position: tuple) -> tuple:
+        """``inputs`` with the group's own pixels at a position, (B, 1, 1, n)."""
+        first = _write(inputs[0], self.features(level), position, self._sizes[0])
+        return (first, *inputs[1:])
