@@ -6,12 +6,14 @@ import numpy as np
 
 from flowgmm_jax import gmm
 from flowgmm_jax.evaluation import figures, interpolation, poster
+from flowgmm_jax.evaluation.judge import judge_images, make_judge
 from flowgmm_jax.evaluation.passes import map_batches
-from flowgmm_jax.evaluation.report import Picture, Section
+from flowgmm_jax.evaluation.report import Picture, Row, Section
 from flowgmm_jax.trained import Trained
 
 SAMPLES = 10  # of each class
 TEMPERATURES = (0.0, 0.25, 0.5, 0.7, 0.85, 1.0)
+JUDGED = 1000  # samples, of all classes together, at each temperature
 
 
 def sample_classes(trained: Trained, key: jax.Array, temperature: float, count: int) -> np.ndarray:
@@ -19,10 +21,11 @@ def sample_classes(trained: Trained, key: jax.Array, temperature: float, count: 
     num_classes = trained.info.num_classes
     labels = np.repeat(np.arange(num_classes), count)
 
-    @jax.jit
+    compiled = jax.jit(trained.model.sample)  # once for all calls, which differ in arguments alone
+
     def sample(params, index, labels):  # of any number of classes, a batch at a time
         key_of_batch = jax.random.fold_in(key, index[0])
-        return trained.model.sample(params, key_of_batch, labels, jnp.float32(temperature))
+        return compiled(params, key_of_batch, labels, jnp.float32(temperature))
 
     x = map_batches(sample, trained.params, labels, description="sampling")
     return x.reshape(num_classes, count, *x.shape[1:])
@@ -94,16 +97,67 @@ def _scatter_samples(trained: Trained) -> Picture:
     )
 
 
+def _judged(trained: Trained) -> tuple[dict, list[Row]]:
+    """Whether samples show the class that was asked for, beside real images; see ``judge``."""
+    judge = make_judge(trained)
+    if judge is None:
+        return {}, []
+    num_classes = trained.info.num_classes
+    count = max(2, JUDGED // num_classes)
+    labels = np.repeat(np.arange(num_classes), count)
+    real = judge_images(judge, trained.dataset.x_test[:JUDGED], trained.dataset.y_test[:JUDGED])
+    found = {}
+    for temperature in TEMPERATURES[1:]:
+        x = sample_classes(trained, jax.random.key(1), temperature, count)
+        found[temperature] = judge_images(judge, x.reshape(-1, *trained.info.shape), labels)
+    best = max(found, key=lambda temperature: found[temperature].agreement)
+    rows = [Row("agreement: test images that a judge gives their class", f"{real.agreement:.3f}")]
+    for temperature in sorted({1.0, poster.TEMPERATURE, best}, reverse=True):
+        is_best = ", the best of those tried" if temperature == best else ""
+        agreement = found[temperature].agreement
+        rows.append(Row(f"... samples, T = {temperature:g}{is_best}", f"{agreement:.3f}"))
+    for name, field in [
+        ("distance to the nearest training image", "nearest"),
+        ("distance between two images of a class", "diversity"),
+    ]:
+        ratio = getattr(found[1.0], field) / getattr(real, field)
+        rows.append(Row(f"{name}, samples at T = 1 over test images", f"{ratio:.2f}"))
+    metrics = {
+        "test": real._asdict(),
+        **{f"temperature_{t:g}": judged._asdict() for t, judged in found.items()},
+    }
+    return {"samples": metrics}, rows
+
+
+NOTE = (
+    f"The judge of samples is a vote of the three nearest of all training images, by pixels, with "
+    f"all labels, which the model did not see. It judges about {JUDGED:,} samples, as many of each "
+    "class, and as many test images. A distance below that of test images would mean copies."
+)
+
+
 def evaluate(trained: Trained) -> Section:
-    """Images of means and samples, or of two-dimensional data samples beside the data; and what
-    ``interpolation.evaluate`` yields if the model has latents."""
+    """Images of means and samples, and how many of these a judge gives their class; or of
+    two-dimensional data samples beside the data; and what ``interpolation.evaluate`` yields if the
+    model has latents.
+
+    Metrics, for images: ``samples``, with a ``judge.Judged`` for ``test`` images and for samples at
+    each temperature.
+    """
     shape, model = trained.info.shape, trained.model
-    pictures = []
+    metrics, rows, pictures = {}, [], []
     if len(shape) == 3:
+        metrics, rows = _judged(trained)
         pictures = ([_means(trained)] if model.prior and model.decode else []) + _samples(trained)
     elif shape == (2,):
         pictures = [_scatter_samples(trained)]
     if not (model.encode and model.decode and model.prior):
-        return Section("Generation", {}, [], pictures)
+        return Section("Generation", metrics, rows, pictures, NOTE if rows else "")
     paths = interpolation.evaluate(trained)
-    return paths._replace(title="Generation", pictures=pictures + paths.pictures)
+    return Section(
+        "Generation",
+        metrics | paths.metrics,
+        rows + paths.rows,
+        pictures + paths.pictures,
+        f"{NOTE} {paths.note}" if rows else paths.note,
+    )
