@@ -34,6 +34,7 @@ class Model(NamedTuple):
         deviation of the components.
       prior: ``(params) -> gmm.GMM``, the density of the latents; one component per class.
       flow: ``(params) -> (flow, its parameters)``, for a look at its layers.
+      classes: names of the classes, by their numbers; () if nobody named them.
     """
 
     init: Callable[[jax.Array, jax.Array, jax.Array], Params]
@@ -45,6 +46,7 @@ class Model(NamedTuple):
     sample: Callable[..., jax.Array] | None = None
     prior: Callable[[Params], gmm.GMM] | None = None
     flow: Callable[[Params], tuple[Bijector, Params]] | None = None
+    classes: tuple[str, ...] = ()
 
     def posterior(self, params: Params, x: jax.Array) -> jax.Array:
         """p(y = k | x), (B, K)."""

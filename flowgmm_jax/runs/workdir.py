@@ -1,7 +1,8 @@
 """The directory of a run: the config and the data it belongs to, and the process that trains there.
 
 ``config.json`` is the config and ``data.json`` the facts of the data (shape, number of classes,
-fingerprint): a run continues only with the same of both.
+fingerprint, preprocessing): a run continues only with the same of both. The description in
+``data.json`` is for people.
 """
 
 import contextlib
@@ -30,6 +31,8 @@ FREE_FIELDS = {
     "config.train.steps_per_call",
     "config.train.max_nonfinite_steps",
 }
+# For people: it says where the data are stored too.
+DESCRIPTION = "data.description."
 # Fields in which the processes of one job may differ.
 LOCAL_FIELDS = {"config.data.data_dir", "config.data.split_file"}
 
@@ -117,6 +120,8 @@ def difference(old: dict, new: dict, free: set[str] = FREE_FIELDS) -> str | None
     # As JSON gives them back: tuples are lists.
     old, new = (flatten_dict(json.loads(json.dumps(tree)), sep=".") for tree in (old, new))
     for name in sorted((old.keys() | new.keys()) - free):
+        if name.startswith(DESCRIPTION):
+            continue
         if name not in old:
             return f"no {name}, not {new[name]!r}"
         if name not in new:

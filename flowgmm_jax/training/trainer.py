@@ -12,6 +12,7 @@ import optax
 from ml_collections import ConfigDict
 
 from flowgmm_jax import devices
+from flowgmm_jax.data import describe
 from flowgmm_jax.data.augment import make_views
 from flowgmm_jax.data.batches import BatchSource, make_batches
 from flowgmm_jax.data.splits import held_out, initial_examples, make_pool
@@ -116,6 +117,8 @@ def train(config: ConfigDict, workdir: str | Path) -> Result:
         if finished:
             return Result(**finished)
         state = processes.broadcast(state, like)
+        if processes.is_primary():
+            print(*describe.lines(experiment.description), sep="\n", flush=True)
 
         train_steps, batches = make_steps(experiment, tx, int(state.step))
         evaluate = make_evaluator(experiment.model, experiment.info.levels)
