@@ -64,12 +64,14 @@ def load_file(data: ConfigDict) -> Dataset:
     x, y = raw.train
     _check_kind(what, "x_train", x)
     shape = _shape(x, f"{what}: x_train")
+    preprocessing.check_finite(x, f"{what}: x_train")
     y, names = labels.encode(y, len(x), f"{what}: y_train")
     if raw.test is None:
         x, y, x_test, y_test = _hold_out(what, x, y, names)
     else:
         x_test, y_test = raw.test
         _check_kind(what, "x_test", x_test)
+        preprocessing.check_finite(x_test, f"{what}: x_test")
         y_test, _ = labels.encode(y_test, len(x_test), f"{what}: y_test", names)
         if x.shape[1:] != x_test.shape[1:] or not len(x_test):
             expected = ", ".join(map(str, x.shape[1:]))
@@ -145,11 +147,10 @@ def _shape(x: np.ndarray, what: str) -> tuple[int, ...]:
 def _vectors(data: ConfigDict, raw: Raw, names: tuple[str, ...], parts) -> Dataset:
     x, y, x_test, y_test = parts
     what = f"{data.data_dir}: x_train"
-    columns = preprocessing.fit_columns(x, what)
+    columns = preprocessing.fit_columns(x)
     fitted = Preprocessing(tuple(columns.centre.tolist()), tuple(columns.scale.tolist()))
     of_columns = list(raw.columns) or [str(i) for i in range(x.shape[1])]
     notes = [*raw.notes, *preprocessing.check_kept(x, fitted, of_columns, what)]
-    preprocessing.fit_columns(x_test, f"{data.data_dir}: x_test")  # are they finite?
     constant = tuple(of_columns[i] for i in np.flatnonzero(columns.low == columns.high))
     if len(constant) == x.shape[1]:
         raise InputError(f"{what}: all columns are constant, expected some that vary")

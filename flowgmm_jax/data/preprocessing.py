@@ -61,19 +61,11 @@ class Columns(NamedTuple):
     high: np.ndarray
 
 
-def fit_columns(x: np.ndarray, what: str) -> Columns:
-    """Centre, scale and range of the columns of x (N, D), real numbers of any type, read in blocks.
-
-    Raises:
-      InputError: for values that are not finite; ``what`` names x.
-    """
+def fit_columns(x: np.ndarray) -> Columns:
+    """Centre, scale and range of the columns of x (N, D), finite numbers, read in blocks."""
     low, high = np.full(x.shape[1], np.inf), np.full(x.shape[1], -np.inf)
-    row = 0
-    for block in blocks(x):
-        block = _as_float64(block)
-        check_finite(block, what, row)
+    for block in map(_as_float64, blocks(x)):
         low, high = np.minimum(low, block.min(0)), np.maximum(high, block.max(0))
-        row += len(block)
     # In units of the range, where neither sums nor squares overflow or cancel.
     half = high / 2 - low / 2
     is_constant = half == 0
@@ -225,12 +217,8 @@ def value_range(x: np.ndarray) -> tuple[float, float]:
 
 
 def _range_of_levels(x: np.ndarray, what: str) -> tuple[float, float, bool]:
-    row, is_whole = 0, True
-    for block in blocks(x):
-        if x.dtype.kind == "f":
-            check_finite(block.reshape(len(block), -1), what, row)
-            is_whole = is_whole and bool((block == np.floor(block)).all())
-        row += len(block)
+    check_finite(x, what)
+    is_whole = x.dtype.kind != "f" or all((b == np.floor(b)).all() for b in blocks(x))
     return *value_range(x), is_whole
 
 
@@ -238,18 +226,23 @@ def _as_float64(x: np.ndarray) -> np.ndarray:
     return x.astype(np.float64, copy=False)
 
 
-def check_finite(block: np.ndarray, what: str, row: int = 0) -> None:
-    """Raises InputError for numbers (N, D) that are not finite, with the place of the first; the
-    block begins in ``row`` of ``what``."""
-    bad = ~np.isfinite(block)
-    if not bad.any():
-        return
-    rows, columns = np.nonzero(bad)
-    kind = "missing (NaN)" if np.isnan(block[rows[0], columns[0]]) else "infinite"
-    raise InputError(
-        f"{what} has values that are not finite: the first, in row {row + rows[0]} and column "
-        f"{columns[0]}, is {kind}; expected numbers, fill or drop it"
-    )
+def check_finite(x: np.ndarray, what: str) -> None:
+    """Checks that all numbers of x (N, ...), read in blocks, are finite.
+
+    Raises:
+      InputError: with the place of the first that is not; ``what`` names x.
+    """
+    start = 0
+    for block in blocks(x):
+        if x.dtype.kind == "f" and not np.isfinite(block).all():
+            rows, *place = (indices[0] for indices in np.nonzero(~np.isfinite(block)))
+            kind = "missing (NaN)" if np.isnan(block[rows, *place]) else "infinite"
+            column = place[0] if len(place) == 1 else tuple(int(i) for i in place)
+            raise InputError(
+                f"{what} has values that are not finite: the first, in row {start + rows} and "
+                f"column {column}, is {kind}; expected numbers, fill or drop it"
+            )
+        start += len(block)
 
 
 def _rounded(scale: np.ndarray) -> np.ndarray:

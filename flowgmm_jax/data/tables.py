@@ -10,6 +10,7 @@ from flowgmm_jax.errors import InputError
 
 SUFFIXES = (".csv", ".tsv")
 _LABELS = ("label", "labels", "class", "target", "y")
+_MISSING = ["", "NA", "N/A", "n/a", "nan", "NaN", "null", "NULL", "None", "<NA>", "#N/A"]
 _WHOLE = re.compile(r"(-1|0|[1-9]\d{0,17})(\.0+)?")
 
 
@@ -47,16 +48,23 @@ def read_table(path: Path, label: str) -> Table:
         header = pd.read_csv(path, sep=separator, nrows=0)
         column = _label_column(path, list(header.columns), label)
         # Labels are read as they are written: NA may be a class.
+        others = [name for name in header.columns if name != column]
         table = pd.read_csv(
-            path, sep=separator, converters={column: str.strip}, skipinitialspace=True,
-            low_memory=False, index_col=False,
-        )  # fmt: skip
+            path,
+            sep=separator,
+            dtype={column: str},
+            keep_default_na=False,
+            na_values=dict.fromkeys(others, _MISSING),
+            skipinitialspace=True,
+            low_memory=False,
+            index_col=False,
+        )
     except InputError:
         raise
     except Exception as error:  # of pandas, or of the bytes of the file
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"{path}: cannot be read as a table ({reason})") from error
-    y = _labels(table.pop(column).to_numpy(str))
+    y = _labels(np.array([word.strip() for word in table.pop(column)], str))
     notes = []
     for name in list(table.columns):
         numbers = np.arange(len(table))
