@@ -43,7 +43,7 @@ def flow_arguments(name: str) -> dict[str, inspect.Parameter]:
     Raises:
       InputError: for an unknown name.
     """
-    if name not in FLOWS:
+    if not isinstance(name, str) or name not in FLOWS:
         raise InputError(f"config.flow.name is {name!r}, expected one of {', '.join(FLOWS)}")
     parameters = inspect.signature(FLOWS[name].constructor).parameters
     return {key: value for key, value in parameters.items() if key != "levels"}

@@ -1,6 +1,7 @@
 """From a config and a directory to a trained model."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
@@ -89,7 +91,8 @@ def train(config: ConfigDict, workdir: str | Path) -> Result:
     Raises:
       InputError: for a bad config or bad data, if the workdir holds a run of another config or
         another process trains there, and if none of its checkpoints is sound.
-      FloatingPointError: after ``config.train.max_nonfinite_steps`` such steps in a row.
+      FloatingPointError: after ``config.train.max_nonfinite_steps`` such steps in a row, and if the
+        last parameters or the density of the test set are not finite.
       OSError: if the workdir cannot be written; what it holds stays sound.
       Stopped: after SIGTERM or SIGINT, once the state is saved.
     """
@@ -140,15 +143,31 @@ def train(config: ConfigDict, workdir: str | Path) -> Result:
                 writer = MetricsWriter(workdir, int(state.step), started)
                 closing.callback(writer.close)
         state = run_loop(config.train, state, sums, advance, evaluate_held_out, writer, checkpoints)
+        _check_finite_parameters(state)
         seconds = round(writer.seconds() if writer else time.monotonic() - started, 1)
         with processes.together():
             dataset = experiment.dataset
             metrics = evaluate(state.ema_params, dataset.x_test, dataset.y_test)
             bits = metrics.get("bits_per_dim")
+            if bits is not None and not math.isfinite(bits):
+                raise FloatingPointError(
+                    f"bits/dim of the test set is {bits} at step {int(state.step)}: the density of "
+                    "some test examples is no number or 0; the parameters are saved"
+                )
             result = Result(metrics["accuracy"], bits, int(state.step), seconds)
             if processes.is_primary():
                 write_json(workdir / "result.json", result._asdict())
         return result
+
+
+def _check_finite_parameters(state: TrainState) -> None:
+    """Raises FloatingPointError if the last update of training was not finite."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state.ema_params):
+        if not np.isfinite(leaf).all():
+            raise FloatingPointError(
+                f"the parameters {jax.tree_util.keystr(path)} are not finite at step "
+                f"{int(state.step)}: expected a smaller config.optimizer.learning_rate"
+            )
 
 
 def load_state(workdir: str | Path) -> tuple[Model, TrainState]:
