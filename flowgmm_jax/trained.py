@@ -70,7 +70,7 @@ def _takes_raw(model: Model, facts: dict[str, Any]) -> Model:
 
 def restore_newest(workdir: Path, like: Any, config: ConfigDict) -> Any:
     """What the newest sound checkpoint holds of ``like``; newer damaged ones are named."""
-    restored = checkpoint.restore(workdir, like, to_json(config))
+    restored = checkpoint.restore(workdir, like, to_json(config), any_precision=True)
     if restored is None:
         raise InputError(f"{workdir / 'checkpoints'} holds no checkpoint")
     for path, reason in restored.damaged.items():

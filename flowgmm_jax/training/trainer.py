@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +26,7 @@ from flowgmm_jax.files import read_json, to_json, write_json
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.runs import checkpoint, processes
 from flowgmm_jax.runs.log import MetricsWriter
-from flowgmm_jax.runs.workdir import check_agrees, claim, lock
+from flowgmm_jax.runs.workdir import check_agrees, check_claim, claim, lock
 from flowgmm_jax.trained import build_run, restore_newest
 from flowgmm_jax.training.loop import most_skipped, run_loop
 from flowgmm_jax.training.optimizer import make_optimizer, train_only
@@ -79,6 +80,9 @@ def make_steps(
 def train(config: ConfigDict, workdir: str | Path) -> Result:
     """Trains, or continues training, and evaluates the last step on the test set.
 
+    A run that is finished goes on if ``config.train.steps`` is larger now; standard error says what
+    that means for the schedule of the learning rate.
+
     Args:
       config: of ``load_config``.
       workdir: directory of the run: ``config.json``, ``data.json``, ``metrics.jsonl``,
@@ -114,8 +118,11 @@ def train(config: ConfigDict, workdir: str | Path) -> Result:
         with processes.together():
             if processes.is_primary():
                 closing.enter_context(lock(workdir))
-                claim(workdir, *described)
+                before = check_claim(workdir, *described)
                 state, sums, finished = _start(workdir, config, first_state, like)
+                claim(workdir, *described)
+                if before and before["train"]["steps"] != config.train.steps:
+                    print(_of_more_steps(config, before["train"]["steps"]), file=sys.stderr)
         sums, finished = processes.from_primary((sums, finished))
         if finished:
             return Result(**finished)
@@ -158,6 +165,18 @@ def train(config: ConfigDict, workdir: str | Path) -> Result:
             if processes.is_primary():
                 write_json(workdir / "result.json", result._asdict())
         return result
+
+
+def _of_more_steps(config: ConfigDict, before: int) -> str:
+    """What it means that a run which was to have ``before`` steps is given more."""
+    steps = config.train.steps
+    if config.optimizer.schedule == "constant":
+        return f"going on from {before} to {steps} steps, as a run of {steps} steps from its start"
+    return (
+        f"going on from {before} to {steps} steps: the {config.optimizer.schedule} schedule of the "
+        f"learning rate now ends at step {steps}, while the steps until now were taken with one "
+        f"that ends at {before}, so that this is not a run of {steps} steps from its start"
+    )
 
 
 def _check_finite_parameters(state: TrainState) -> None:
