@@ -38,6 +38,8 @@ def validate(config: ConfigDict) -> None:
     """
     fields = dict(fields_of(config))
     _check_fields(fields, config)
+    if config.flow.name:
+        _check_flow(config.flow)
     for name, value in fields.items():
         ranges.check(name, value)
         if isinstance(value, str) and not value.isprintable():
@@ -45,8 +47,6 @@ def validate(config: ConfigDict) -> None:
     for name in ("prior.means", "loss.labeled", "loss.consistency", "optimizer.schedule"):
         _check_choice(name, fields[name], CHOICES[name])
     _check_choice("model", config.model, MODELS)  # which tests add to
-    if config.flow.name:
-        _check_flow(config.flow)
     info = datasets.info(config.data)
     _check_prior(config, info)
     _check_augment(config.augment, info)

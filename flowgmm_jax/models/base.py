@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from flowgmm_jax import gmm
 from flowgmm_jax.data.batches import Batch
@@ -53,5 +54,7 @@ class Model(NamedTuple):
         return gmm.posterior(self.class_log_density(params, x))
 
     def classify(self, params: Params, x: jax.Array) -> jax.Array:
-        """The decision rule (poster, "Classification"): argmax_k p(y = k | x), (B,) integers."""
-        return gmm.classify(self.class_log_density(params, x))
+        """The decision rule (poster, "Classification"): argmax_k p(y = k | x), (B,) integers, -1
+        where that is no number, as of an example with a NaN."""
+        table = self.class_log_density(params, x)
+        return jnp.where(jnp.isnan(table).any(-1), -1, gmm.classify(table))

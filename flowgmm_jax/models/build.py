@@ -13,6 +13,7 @@ from flowgmm_jax.data.base import Info
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.flows.bijector import Bijector
 from flowgmm_jax.models.base import Model
+from flowgmm_jax.models.door import guarded
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
 
 
@@ -96,9 +97,10 @@ def build(config: ConfigDict, info: Info | None = None) -> Model:
       info: shape, classes and grey levels of the data; looked up if it is None.
 
     Returns:
-      A Model of pure functions.
+      A Model of pure functions, which check what they are given (``door.guarded``).
 
     Raises:
       InputError: for a flow that does not fit the data; the message names the field.
     """
-    return MODELS[config.model](config, info or datasets.info(config.data))
+    info = info or datasets.info(config.data)
+    return guarded(MODELS[config.model](config, info), info)
