@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from flowgmm_jax.data import datasets
 from flowgmm_jax.data.base import Dataset, Info
-from flowgmm_jax.data.describe import Description, describe
+from flowgmm_jax.data.describe import describe
 from flowgmm_jax.data.splits import Split, fingerprint, make_split
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.models.base import Model
@@ -39,11 +39,6 @@ class Experiment(NamedTuple):
         """Shape, classes and grey levels of the data."""
         return self.dataset.info
 
-    @property
-    def description(self) -> Description:
-        """What was understood of the data, for people."""
-        return describe(self.dataset, self.split)
-
     def facts(self) -> dict[str, Any]:
         """What a run keeps of its data: ``info``, the fingerprint of what training sees and the
         description; of a user's own data also the names of the classes and the preprocessing."""
@@ -54,7 +49,7 @@ class Experiment(NamedTuple):
                 "classes": source.classes,
                 "preprocessing": source.preprocessing._asdict(),
             }
-        return facts | {"description": self.description._asdict()}
+        return facts | {"description": describe(self.dataset, self.split)._asdict()}
 
 
 def make_experiment(config: ConfigDict) -> Experiment:

@@ -101,7 +101,7 @@ def _images(preprocessing: Preprocessing, shape: tuple[int, ...]) -> Callable:
             x = x.transpose(0, 2, 3, 1)
         if preprocessing.unit:  # True is white
             levels = x.astype(jnp.promote_types(x.dtype, jnp.float32)) * (LEVELS - 1)
-            return levels + 0.5
+            return (levels if isinstance(x, jax.Array) else np.round(levels)) + 0.5
         if preprocessing.image_size and x.shape[1:] != shape and x.ndim == 4:
             return _scaled(x, preprocessing.image_size)
         return x

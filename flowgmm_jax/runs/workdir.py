@@ -32,6 +32,8 @@ FREE_FIELDS = {
     "config.train.max_nonfinite_steps",
 }
 STEPS = "config.train.steps"  # of which a run may be given more
+# Fields that configs of older runs do not have, with the values that stand for what these did.
+LATER_FIELDS = {"config.data.label": "", "config.data.image_size": 0}
 # For people: it says where the data are stored too.
 DESCRIPTION = "data.description."
 # Fields in which the processes of one job may differ.
@@ -142,6 +144,8 @@ def difference(
         if name.startswith(DESCRIPTION):
             continue
         if name not in old:
+            if name in LATER_FIELDS and new[name] == LATER_FIELDS[name]:
+                continue
             return f"no {name}, not {new[name]!r}"
         if name not in new:
             return f"{name} = {old[name]!r}, not without it"

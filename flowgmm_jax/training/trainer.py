@@ -15,9 +15,9 @@ import optax
 from ml_collections import ConfigDict
 
 from flowgmm_jax import devices
-from flowgmm_jax.data import describe
 from flowgmm_jax.data.augment import make_views
 from flowgmm_jax.data.batches import BatchSource, make_batches
+from flowgmm_jax.data.describe import Description, lines
 from flowgmm_jax.data.splits import held_out, initial_examples, make_pool
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.evaluation.statistics import make_evaluator
@@ -128,7 +128,7 @@ def train(config: ConfigDict, workdir: str | Path) -> Result:
             return Result(**finished)
         state = processes.broadcast(state, like)
         if processes.is_primary():
-            print(*describe.lines(experiment.description), sep="\n", flush=True)
+            print(*lines(Description(**facts["description"])), sep="\n", flush=True)
 
         train_steps, batches = make_steps(experiment, tx, int(state.step))
         evaluate = make_evaluator(experiment.model, experiment.info.levels)

@@ -7,6 +7,8 @@ from PIL import Image
 
 from flowgmm_jax.data import datasets, folders
 from flowgmm_jax.errors import InputError
+from flowgmm_jax.models.base import Model
+from flowgmm_jax.models.raw import taking_raw
 
 DISC = np.hypot(*(np.indices((8, 8)) - 3.5)) < 3
 
@@ -109,6 +111,18 @@ def test_images_of_any_size_are_scaled_if_that_is_wanted(root):
     data = own(root, image_size=4)
     dataset = datasets.load(data)
     assert dataset.info == datasets.info(data) == datasets.Info((4, 4, 1), 2, 256)
+
+
+def test_a_model_of_scaled_images_scales_what_it_is_given(root):
+    dataset = datasets.load(own(root, image_size=4))
+    sees = Model(init=None, loss=None, class_log_density=lambda params, x: x)
+    model = taking_raw(sees, dataset.source.preprocessing, dataset.info.shape)
+    stored = np.stack([np.asarray(folders.open_image(root / "train/a/0.png"))])
+    np.testing.assert_array_equal(model.class_log_density(None, stored), dataset.x_train[:1])
+    small = dataset.x_train[:1]
+    np.testing.assert_array_equal(model.class_log_density(None, small), small)
+    with pytest.raises(InputError, match="expected uint8 images, which are scaled outside of jit"):
+        model.class_log_density(None, stored / 255)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "palette of bytes"])

@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 import flowgmm_jax as fg
-from flowgmm_jax.training.trainer import _of_more_steps, load_state, train
+from flowgmm_jax.training.trainer import _check_finite_parameters, _of_more_steps, load_state, train
 
 
 def config(steps, schedule="constant"):
@@ -64,3 +64,11 @@ def test_a_float32_run_does_not_go_on_with_x64(whole):
     assert "expected JAX_ENABLE_X64 as the run began with it" in message and "\n" not in message
     assert "sound" not in message
     assert json.loads((whole / "config.json").read_text())["train"]["steps"] == 10
+
+
+def test_a_last_update_that_is_not_finite_fails(whole):
+    _, state = load_state(whole)
+    _check_finite_parameters(state)
+    broken = jax.tree.map(lambda leaf: leaf * np.nan, state.ema_params)
+    with pytest.raises(FloatingPointError, match="not finite at step 10: expected a smaller conf"):
+        _check_finite_parameters(state._replace(ema_params=broken))
