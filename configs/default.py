@@ -15,6 +15,8 @@ def get_config() -> ConfigDict:
     config.data = ConfigDict()
     config.data.name = ""  # see flowgmm_jax/data/datasets.py
     config.data.data_dir = ""  # of tensorflow-datasets; the file or folder of a user's own data
+    config.data.label = ""  # column of the class in a table; empty: label, class, target or y
+    config.data.image_size = 0  # side that images of a folder are scaled to; 0: as they are
     config.data.num_labels = 0  # in all, as many per class; -1: all; 0: as published (2-D sets)
     config.data.split_file = ""  # .npz with labeled_indices, unlabeled_indices
     config.data.split_seed = 0  # which labelled set of num_labels

@@ -62,7 +62,7 @@ def get_config(variant: str = "") -> ConfigDict:
         config.prior = dict(means="split", radius=5.6)  # 7.9 apart, as above
         config.train.batch_density = 32
     if variant == "samples":
-        config.flow = dict(name="pixel_groups", squeezes=2, code=True, width=64)
+        config.flow = dict(name="pixel_groups", squeezes=2, class_code=True, width=64)
         config.prior = dict(means="split", radius=5.6)  # 7.9 apart, as above
         config.optimizer.ema_decay = 0.998
         config.train.update(steps=3000, batch_density=32, checkpoint_every=250)

@@ -3,7 +3,8 @@
     python train.py --config=vectors --config.data.data_dir=FILE.npz --workdir=DIR
 
 FILE.npz holds x_train (N, D), y_train (N,) with -1 for an unknown label, and, if you like, x_test
-and y_test. The network and the losses are those of the authors' experiments on text and tables.
+and y_test; a table FILE.csv will do too (docs/data.md). The network and the losses are those of the
+authors' experiments on text and tables.
 """
 
 from ml_collections import ConfigDict

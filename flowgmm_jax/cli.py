@@ -94,6 +94,11 @@ def run(main: Callable[[Overrides], None]) -> None:
             print(stopped, file=sys.stderr)
             sys.exit(stopped.exit_code)
         except Exception as error:
+            if is_out_of_memory(error):
+                _fail(
+                    "out of memory: expected smaller config.train.batch_* or a smaller config.flow"
+                )
+                processes.leave(BAD_INPUT)
             if not processes.is_one_of_several():
                 raise
             if lost := processes.lost_process(error):
@@ -103,6 +108,11 @@ def run(main: Callable[[Overrides], None]) -> None:
             processes.leave(1)
 
     app.run(guarded, flags_parser=parse)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of Python, numpy or JAX says that there is not enough memory."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _fail(error: Exception | str) -> int:

@@ -6,8 +6,11 @@ words that ``get_config`` takes, joined by commas. The installed package holds t
 """
 
 import ast
+import contextlib
 import difflib
 import importlib.util
+import reprlib
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -66,7 +69,8 @@ def resolve(spec: str, overrides: dict[str, Any]) -> Resolved:
     experiment = _experiment(spec)
     if "flow.name" in overrides:  # without the arguments of the flow that the user replaces
         arguments = _defaults_of_flow(overrides["flow.name"])
-        kept = {name: value for name, value in experiment.flow.items() if name in arguments}
+        own = experiment.get("flow", {})
+        kept = {name: value for name, value in own.items() if name in arguments}
         experiment.flow = kept | {"name": overrides["flow.name"]}
     config = complete(experiment)
     explicit = {name for name, _ in fields_of(experiment)}
@@ -108,8 +112,23 @@ def fields_of(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]
 def _load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("config", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with _one_line(path):
+        spec.loader.exec_module(module)
     return module
+
+
+@contextlib.contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    """Names file and line of any error of a user's own Python."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)]
+        line = error.lineno if isinstance(error, SyntaxError) else lines[-1]
+        reason = next(iter(str(error).splitlines()), "")
+        raise InputError(f"{path}, line {line}: {type(error).__name__}: {reason}") from error
 
 
 def _experiment(spec: str) -> ConfigDict:
@@ -128,7 +147,8 @@ def _experiment(spec: str) -> ConfigDict:
         if word not in known:
             expected = f"some of {', '.join(known)}" if known else "none"
             raise InputError(f"--config={spec}: the variant is {word!r}, expected {expected}")
-    config = module.get_config(variant) if variant else module.get_config()
+    with _one_line(path):
+        config = module.get_config(variant) if variant else module.get_config()
     if not isinstance(config, ConfigDict):
         raise InputError(
             f"--config={spec}: get_config returned a {type(config).__name__}, expected a ConfigDict"
@@ -155,7 +175,7 @@ def _full_name(config: ConfigDict, name: str) -> str:
         raise InputError(f"{name} is ambiguous: expected one of {', '.join(found)}")
     if not found:
         known = [key for section in _SECTIONS for key in config[section]]
-        raise InputError(f"{name} is no field: {_hint(name, known)}")
+        raise InputError(f"{name or 'config.'} is no field: {_hint(name, known)}")
     return found[0]
 
 
@@ -182,13 +202,16 @@ def _set(config: ConfigDict, name: str, value: Any) -> None:
     if isinstance(value, str) and not isinstance(found, str):
         value = _parse(value, found)
     if isinstance(found, float) and type(value) is int:
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            raise InputError(f"config.{name} is larger than any number of a computer") from None
     if isinstance(found, tuple) and isinstance(value, list):
         value = tuple(value)
     if found is not None and type(value) is not type(found):
         names = {bool: "True or False", int: "an integer", float: "a number", tuple: "a tuple"}
         expected = names.get(type(found), "a text")
-        raise InputError(f"config.{name} is {value!r}, expected {expected}")
+        raise InputError(f"config.{name} is {reprlib.repr(value)}, expected {expected}")
     *sections, field = name.split(".")
     for section in sections:
         config = config[section]
@@ -198,7 +221,10 @@ def _set(config: ConfigDict, name: str, value: Any) -> None:
 
 def _parse(text: str, found: Any) -> Any:
     """What a text of the command line says for a field that is ``found``; else the text itself."""
+    if isinstance(found, float):  # inf is no literal of Python
+        with contextlib.suppress(ValueError):
+            return float(text)
     try:
         return ast.literal_eval(text.capitalize() if isinstance(found, bool) else text)
-    except (ValueError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # of any text
         return text

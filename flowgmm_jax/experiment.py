@@ -9,10 +9,12 @@ from ml_collections import ConfigDict
 
 from flowgmm_jax.data import datasets
 from flowgmm_jax.data.base import Dataset, Info
+from flowgmm_jax.data.describe import describe
 from flowgmm_jax.data.splits import Split, fingerprint, make_split
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.build import build
+from flowgmm_jax.models.raw import in_raw_units
 from flowgmm_jax.validation import validate
 
 
@@ -21,7 +23,8 @@ class Experiment(NamedTuple):
 
     Attributes:
       config: of the experiment.
-      model: that it describes.
+      model: that it describes, of examples as ``dataset`` has them; its densities are those of
+        the data in their own units.
       dataset: its data.
       split: their labelled, unlabelled and held-out examples.
     """
@@ -37,8 +40,16 @@ class Experiment(NamedTuple):
         return self.dataset.info
 
     def facts(self) -> dict[str, Any]:
-        """What a run keeps of its data: ``info``, and the fingerprint of what training sees."""
-        return self.info._asdict() | {"fingerprint": fingerprint(self.dataset, self.split)}
+        """What a run keeps of its data: ``info``, the fingerprint of what training sees and the
+        description; of a user's own data also the names of the classes and the preprocessing."""
+        source, facts = self.dataset.source, self.info._asdict()
+        facts["fingerprint"] = fingerprint(self.dataset, self.split)
+        if source:
+            facts |= {
+                "classes": source.classes,
+                "preprocessing": source.preprocessing._asdict(),
+            }
+        return facts | {"description": describe(self.dataset, self.split)._asdict()}
 
 
 def make_experiment(config: ConfigDict) -> Experiment:
@@ -59,4 +70,7 @@ def load_experiment(config: ConfigDict) -> Experiment:
     """``make_experiment`` for the config of a run, on any number of devices."""
     dataset = datasets.load(config.data)
     split = make_split(dataset, config.data)
-    return Experiment(config, build(config, dataset.info), dataset, split)
+    model = build(config, dataset.info)
+    if dataset.source:
+        model = in_raw_units(model, dataset.source.preprocessing, dataset.info.size)
+    return Experiment(config, model, dataset, split)

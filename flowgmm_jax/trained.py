@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from flowgmm_jax.data import preprocessing
 from flowgmm_jax.data.base import Dataset, Info
 from flowgmm_jax.data.splits import Split
 from flowgmm_jax.errors import InputError
@@ -15,6 +16,7 @@ from flowgmm_jax.experiment import load_experiment
 from flowgmm_jax.files import read_json, to_json
 from flowgmm_jax.models.base import Model, Params
 from flowgmm_jax.models.build import build
+from flowgmm_jax.models.raw import in_raw_units, taking_raw
 from flowgmm_jax.runs import checkpoint
 
 
@@ -45,16 +47,30 @@ class Trained(NamedTuple):
 def build_run(workdir: Path) -> tuple[ConfigDict, Model, tuple[jax.ShapeDtypeStruct, ...]]:
     """Config and model of a run, and examples and labels as ``Model.init`` takes them."""
     config = ConfigDict(read_json(workdir / "config.json"))
-    facts = read_json(workdir / "data.json")
-    info = Info(tuple(facts["shape"]), facts["num_classes"], facts["levels"])
+    info = _info(read_json(workdir / "data.json"))
     dtype = jnp.uint8 if info.levels else jnp.float32
     x = jax.ShapeDtypeStruct((2, *info.shape), dtype)
     return config, build(config, info), (x, jax.ShapeDtypeStruct((2,), jnp.int32))
 
 
+def _info(facts: dict[str, Any]) -> Info:
+    return Info(tuple(facts["shape"]), facts["num_classes"], facts["levels"])
+
+
+def _takes_raw(model: Model, facts: dict[str, Any]) -> Model:
+    """The model of a run with the preprocessing and the class names that its data.json holds."""
+    info = _info(facts)
+    classes = tuple(facts.get("classes", map(str, range(info.num_classes))))
+    model = model._replace(classes=classes)
+    if "preprocessing" not in facts:
+        return model
+    fields = preprocessing.from_json(facts["preprocessing"])
+    return taking_raw(in_raw_units(model, fields, info.size), fields, info.shape)
+
+
 def restore_newest(workdir: Path, like: Any, config: ConfigDict) -> Any:
     """What the newest sound checkpoint holds of ``like``; newer damaged ones are named."""
-    restored = checkpoint.restore(workdir, like, to_json(config))
+    restored = checkpoint.restore(workdir, like, to_json(config), any_precision=True)
     if restored is None:
         raise InputError(f"{workdir / 'checkpoints'} holds no checkpoint")
     for path, reason in restored.damaged.items():
@@ -73,8 +89,10 @@ def _load(workdir: Path) -> tuple[ConfigDict, Model, Any, int]:
 def load(workdir: str | Path) -> tuple[Model, Any]:
     """A trained model and its parameters (the moving average of the newest sound checkpoint).
 
-    Only reads; needs neither the data nor the optimiser. A newer damaged checkpoint is named on
-    standard error.
+    The model takes examples as training had them: raw vectors and images of a user's own data, in
+    their own units, are preprocessed by what the run kept, and ``model.classes`` has the names of
+    the classes. Only reads; needs neither the data nor the optimiser. A newer damaged checkpoint is
+    named on standard error.
 
         model, params = load("runs/digits")
         model.log_density(params, x)
@@ -86,7 +104,7 @@ def load(workdir: str | Path) -> tuple[Model, Any]:
       InputError: if there is no run, or no checkpoint that is sound.
     """
     _, model, params, _ = _load(Path(workdir))
-    return model, params
+    return _takes_raw(model, read_json(Path(workdir) / "data.json")), params
 
 
 def load_trained(

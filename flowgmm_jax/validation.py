@@ -1,52 +1,30 @@
-"""What a config may hold: fields, ranges, choices, and how they must fit each other."""
+"""What a config may hold: fields, choices, ranges, and how they must fit each other."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from flowgmm_jax import gmm
+from flowgmm_jax import gmm, ranges
 from flowgmm_jax.config import default_config, fields_of
 from flowgmm_jax.data import datasets
 from flowgmm_jax.data.base import Info
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.models.build import MODELS, build, class_latents, flow_arguments
+from flowgmm_jax.models.build import FLOWS, MODELS, build, class_latents, flow_arguments
 
-# The least value of a field, and the largest if there is one.
-RANGES: dict[str, tuple[float, float | None]] = {
-    "seed": (0, 2**31 - 1),
-    "data.num_labels": (-1, None),
-    "data.split_seed": (0, 2**31 - 1),
-    "data.validation": (0, None),
-    "data.device_bytes": (0, None),
-    "loss.ramp_steps": (0, None),
-    "loss.confidence": (0.0, 1.0),
-    "augment.crop": (0, None),
-    "augment.elastic": (0.0, None),
-    "augment.cutout": (0, None),
-    "optimizer.learning_rate": (0.0, None),
-    "optimizer.warmup_steps": (0, None),
-    "optimizer.weight_decay": (0.0, None),
-    "optimizer.clip_norm": (1e-30, None),
-    "optimizer.ema_decay": (0.0, 1.0),
-    "train.steps": (1, None),
-    "train.batch_labeled": (1, None),
-    "train.batch_unlabeled": (0, None),
-    "train.batch_density": (0, None),
-    "train.microbatches": (0, None),
-    "train.steps_per_call": (1, None),
-    "train.log_every": (1, None),
-    "train.eval_every": (0, None),
-    "train.checkpoint_every": (0, None),
-    "train.max_nonfinite_steps": (1, None),
-}
 CHOICES: dict[str, tuple[str, ...]] = {
+    "model": tuple(MODELS),
+    "data.name": tuple(datasets.LOADERS),
+    "flow.name": tuple(FLOWS),
+    "flow.dtype": ("float32", "bfloat16", "float16"),
+    "flow.pixels": ("logit", "gaussianize"),
     "prior.means": tuple(gmm.PLACEMENTS),
     "loss.labeled": ("class_conditional", "cross_entropy"),
     "loss.consistency": ("class_conditional", "cross_entropy"),
     "optimizer.schedule": ("constant", "cosine"),
 }
+TRAINABLE = gmm.GMM._fields
 IMAGE_VIEWS = ("affine", "elastic", "cutout", "crop", "flip")
 
 
@@ -60,23 +38,42 @@ def validate(config: ConfigDict) -> None:
     """
     fields = dict(fields_of(config))
     _check_fields(fields, config)
-    for name, (least, most) in RANGES.items():
-        value = fields[name]
-        if not value >= least or (most is not None and value > most):
-            expected = f"at least {least}" if most is None else f"{least} to {most}"
-            raise InputError(f"config.{name} is {value}, expected {expected}")
-    for name, known in {"model": tuple(MODELS), **CHOICES}.items():
-        if fields[name] not in known:
-            raise InputError(
-                f"config.{name} is {fields[name]!r}, expected one of {', '.join(known)}"
-            )
-    info = datasets.info(config.data)
     if config.flow.name:
         _check_flow(config.flow)
+    for name, value in fields.items():
+        ranges.check(name, value)
+        if isinstance(value, str) and not value.isprintable():
+            raise InputError(f"config.{name} is {value!r}, expected letters that can be printed")
+    for name in ("prior.means", "loss.labeled", "loss.consistency", "optimizer.schedule"):
+        _check_choice(name, fields[name], CHOICES[name])
+    _check_choice("model", config.model, MODELS)  # which tests add to
+    info = datasets.info(config.data)
     _check_prior(config, info)
     _check_augment(config.augment, info)
     _check_batches(config)
     build(config, info)  # constructors check their arguments
+
+
+def field_table() -> str:
+    """A table in Markdown of every field, its default, and what it may hold."""
+    defaults = dict(fields_of(default_config()))
+    for flow in FLOWS:
+        for name, argument in flow_arguments(flow).items():
+            value = None if argument.default is argument.empty else argument.default
+            defaults.setdefault(f"flow.{name}", value)
+    rows = ["| field | default | values |", "|---|---|---|"]
+    for name, default in sorted(defaults.items()):
+        if name in CHOICES:
+            values = ", ".join(f"`{choice}`" for choice in CHOICES[name])
+        elif name == "prior.trainable":
+            values = f"a tuple of some of {', '.join(f'`{field}`' for field in TRAINABLE)}"
+        elif name in ranges.RANGES:
+            values = str(ranges.RANGES[name])
+        else:
+            values = "`True`, `False`" if isinstance(default, bool) else "text"
+        shown = "" if default in (None, "") else f"`{default}`"
+        rows.append(f"| `{name}` | {shown} | {values} |")
+    return "\n".join(rows) + "\n"
 
 
 def _check_fields(fields: dict[str, Any], config: ConfigDict) -> None:
@@ -95,26 +92,27 @@ def _check_flow(flow: ConfigDict) -> None:
     for name, parameter in flow_arguments(flow.name).items():
         if parameter.default is parameter.empty and flow[name] is None:
             raise InputError(f"config.flow.{name} is missing: {flow.name} needs it")
-    if flow.get("dtype"):
-        try:
-            jnp.dtype(flow.dtype)
-        except TypeError:
-            raise InputError(
-                f"config.flow.dtype is {flow.dtype!r}, expected float32, bfloat16 or float16"
-            ) from None
+    for name in ("dtype", "pixels"):
+        if flow.get(name) is not None:
+            _check_choice(f"flow.{name}", flow[name], CHOICES[f"flow.{name}"])
+
+
+def _check_choice(name: str, value: Any, known: Iterable[str]) -> None:
+    if value not in known:
+        raise InputError(f"config.{name} is {value!r}, expected one of {', '.join(known)}")
 
 
 def _check_prior(config: ConfigDict, info: Info) -> None:
     prior, code = config.prior, config.flow.get("code")
-    if unknown := set(prior.trainable) - set(gmm.GMM._fields):
+    if unknown := [name for name in prior.trainable if name not in TRAINABLE]:
         raise InputError(
-            f"config.prior.trainable names {', '.join(sorted(unknown))}, "
-            f"expected some of {', '.join(gmm.GMM._fields)}"
+            f"config.prior.trainable names {', '.join(map(str, unknown))}, "
+            f"expected some of {', '.join(TRAINABLE)}"
         )
-    if code is True and prior.means != "split":
+    if config.flow.get("class_code") and prior.means != "split":
         raise InputError(
-            f"config.prior.means is {prior.means!r}, expected 'split' if config.flow.code is True: "
-            "each number of the code is a class"
+            f"config.prior.means is {prior.means!r}, expected 'split', a number of the code for "
+            "each class, since config.flow.class_code is True"
         )
     if code and prior.means == "data":
         raise InputError(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,27 @@ class Info(NamedTuple):
         return math.prod(self.shape)
 
 
+class Source(NamedTuple):
+    """What is known of a user's own data, from which a ``Dataset`` was made.
+
+    Attributes:
+      classes: names of the classes, by their numbers.
+      preprocessing: a ``preprocessing.Preprocessing``, fitted on the training examples.
+      dtype: of the examples as they are stored.
+      low, high: the least and the largest number in them.
+      constant: names of the columns that hold one value.
+      notes: what was left out or is odd, a line each.
+    """
+
+    classes: tuple[str, ...]
+    preprocessing: Any
+    dtype: str
+    low: float
+    high: float
+    constant: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
 class Dataset(NamedTuple):
     """A whole data set, training and test examples.
 
@@ -42,6 +63,7 @@ class Dataset(NamedTuple):
       x_test: like ``x_train``, (M, ...).
       y_test: int32 (M,), every label known.
       info: shape, classes and grey levels.
+      source: of a user's own data; None for a set that the project knows.
     """
 
     x_train: np.ndarray
@@ -49,6 +71,12 @@ class Dataset(NamedTuple):
     x_test: np.ndarray
     y_test: np.ndarray
     info: Info
+    source: Source | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, by their numbers."""
+        return self.source.classes if self.source else tuple(map(str, range(self.info.num_classes)))
 
 
 def blocks(x: np.ndarray) -> Iterator[np.ndarray]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from flowgmm_jax.data import builtin, files, published, tfds
+from flowgmm_jax.data import builtin, own, published, tfds
 from flowgmm_jax.data.base import Dataset, Info, blocks
 from flowgmm_jax.errors import InputError
 
@@ -27,18 +27,15 @@ _TOY = Loader(
     lambda data: builtin.info(data.name), lambda data: builtin.load(data.name, data.split_seed)
 )
 _TFDS = Loader(lambda data: tfds.INFO[data.name], lambda data: tfds.load(data.name, data.data_dir))
+_FILE = Loader(own.file_info, own.load_file)
 LOADERS = {
     **dict.fromkeys(builtin.SETS, _TOY),
     "digits": Loader(lambda data: builtin.DIGITS, lambda data: builtin.load_digits()),
     **dict.fromkeys(tfds.INFO, _TFDS),
-    "npz": Loader(
-        lambda data: files.npz_info(data.data_dir), lambda data: files.load_npz(data.data_dir)
-    ),
-    "folder": Loader(
-        lambda data: files.folder_info(data.data_dir),
-        lambda data: files.load_folder(data.data_dir),
-    ),
+    **dict.fromkeys(("npz", "csv"), _FILE),
+    "folder": Loader(own.folder_info, own.load_folder),
 }
+OWN = ("npz", "csv", "folder")  # sets of a user
 
 
 def info(data: ConfigDict) -> Info:

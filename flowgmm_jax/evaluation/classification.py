@@ -1,5 +1,7 @@
 """Which classes are told apart: accuracy by class, the confusion matrix, mistakes as pictures."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.special import softmax
 from sklearn import metrics
@@ -12,7 +14,7 @@ from flowgmm_jax.trained import Trained
 MISTAKES = 24
 
 
-def _confusion_picture(counts: np.ndarray) -> Picture:
+def _confusion_picture(counts: np.ndarray, names: Sequence[str]) -> Picture:
     num_classes = len(counts)
     side = max(2.2, 0.42 * num_classes)
     figure, ((axes,),) = figures.panels(1, 1, side, side)
@@ -26,6 +28,9 @@ def _confusion_picture(counts: np.ndarray) -> Picture:
                 axes.text(column, row, counts[row, column], **style)
     ticks = np.arange(num_classes) if num_classes <= 20 else []
     axes.set(xticks=ticks, yticks=ticks, xlabel="predicted class", ylabel="class")
+    if len(ticks) and max(map(len, names)) > 2:
+        axes.set_xticklabels(names, rotation=90)
+        axes.set_yticklabels(names)
     return Picture(
         "confusion",
         "Confusion matrix",
@@ -36,7 +41,7 @@ def _confusion_picture(counts: np.ndarray) -> Picture:
 
 
 def _mistakes_picture(
-    x: np.ndarray, y: np.ndarray, probabilities: np.ndarray, levels: int
+    x: np.ndarray, y: np.ndarray, probabilities: np.ndarray, levels: int, names: Sequence[str]
 ) -> Picture:
     predicted = gmm.classify(probabilities)
     wrong = np.flatnonzero(predicted != y)
@@ -48,7 +53,11 @@ def _mistakes_picture(
         axes.axis("off")
     for axes, i in zip(grid.flat, worst, strict=False):
         figures.show_images(axes, x[i][None, None].astype(float), levels)
-        axes.set_title(f"{y[i]} as {predicted[i]}\n{probabilities[i].max():.3f}", fontsize=7, pad=2)
+        axes.set_title(
+            f"{names[y[i]]} as {names[predicted[i]]}\n{probabilities[i].max():.3f}",
+            fontsize=7,
+            pad=2,
+        )
     return Picture(
         "mistakes",
         "The most confident mistakes",
@@ -63,7 +72,7 @@ def evaluate(trained: Trained, joint: np.ndarray) -> Section:
     """Accuracy in all and by class, the confusion matrix, the most confident mistakes.
 
     Metrics: ``accuracy`` in percent, ``class_accuracy`` (K,) in percent (null for a class without
-    test examples) and ``confusion`` (K, K), counts.
+    test examples), ``confusion`` (K, K), counts, and ``classes``, the K names.
 
     Args:
       trained: the model and its data.
@@ -71,6 +80,7 @@ def evaluate(trained: Trained, joint: np.ndarray) -> Section:
     """
     x, y = trained.dataset.x_test, trained.dataset.y_test
     num_classes, levels = trained.info.num_classes, trained.info.levels
+    names = trained.dataset.classes
     probabilities = softmax(joint.astype(np.float64), axis=-1)
     predicted = gmm.classify(joint)
     counts = metrics.confusion_matrix(y, predicted, labels=np.arange(num_classes))
@@ -89,13 +99,18 @@ def evaluate(trained: Trained, joint: np.ndarray) -> Section:
     ]
     known = [(value, k) for k, value in enumerate(class_accuracy) if value is not None]
     for label, (value, k) in (("lowest", min(known)), ("highest", max(known))):
-        rows.append(Row(f"{label} accuracy of a class (%)", f"{value:.2f} (class {k})"))
-    pictures = [_confusion_picture(counts)]
+        rows.append(Row(f"{label} accuracy of a class (%)", f"{value:.2f} (class {names[k]})"))
+    pictures = [_confusion_picture(counts, names)]
     if levels and np.any(predicted != y):
-        pictures.append(_mistakes_picture(x, y, probabilities, levels))
+        pictures.append(_mistakes_picture(x, y, probabilities, levels, names))
     return Section(
         "Classification",
-        {"accuracy": accuracy, "class_accuracy": class_accuracy, "confusion": counts.tolist()},
+        {
+            "accuracy": accuracy,
+            "class_accuracy": class_accuracy,
+            "confusion": counts.tolist(),
+            "classes": list(names),
+        },
         rows,
         pictures,
         f"On the {len(y)} test examples, with the moving average of the parameters at the last "

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from flowgmm_jax.data import datasets, tfds
+from flowgmm_jax.data import datasets, preprocessing, tfds
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.trained import Trained
 
@@ -33,31 +33,41 @@ def _inverted(x: np.ndarray, levels: int, rng: np.random.Generator) -> np.ndarra
     return (levels - 1 - x).astype(np.uint8)
 
 
+FILES = (".npz", ".npy")
 IMAGE_SYNTHETIC = {"noise": _noise, "shuffled": _shuffled, "inverted": _inverted}
 VECTOR_SYNTHETIC = {"noise": _noise, "shuffled": _shuffled}
 
 
-def _read_npz(name: str, levels: int) -> np.ndarray:
+def _read_file(name: str, trained: Trained) -> np.ndarray:
+    """Examples of a .npz or .npy file, preprocessed as those of the run were."""
+    what, path = f"out-of-domain set {name!r}", Path(name).expanduser()
     try:
-        with np.load(Path(name).expanduser(), allow_pickle=False) as arrays:
-            x = arrays["x_test"] if "x_test" in arrays else arrays["x"]
+        if path.suffix == ".npy":
+            x = np.load(path, allow_pickle=False)
+        else:
+            with np.load(path, allow_pickle=False) as arrays:
+                x = arrays["x_test"] if "x_test" in arrays else arrays["x"]
     except Exception as error:  # a damaged archive can raise almost anything
-        raise InputError(
-            f"out-of-domain set {name!r}: expected a .npz file with x_test or x ({error})"
-        ) from error
-    if not levels and np.issubdtype(x.dtype, np.floating):
-        return x.astype(np.float32)
-    return x[..., None] if levels and x.ndim == 3 else x
+        raise InputError(f"{what}: expected a .npz file with x_test or x ({error})") from error
+    source, info = trained.dataset.source, trained.info
+    fields = source.preprocessing if source else preprocessing.Preprocessing()
+    rank = 1 + len(info.shape) - (info.levels and info.shape[-1] == 1)
+    if x.dtype.kind not in "fiub" or x.ndim not in (rank, 1 + len(info.shape)) or not len(x):
+        return x  # which is refused
+    if info.levels:
+        return preprocessing.levels_of(x, fields, what)
+    preprocessing.check_finite(x, what)
+    return preprocessing.standardised(x, fields) if fields.scale else x.astype(np.float32)
 
 
 def _load(name: str, trained: Trained) -> np.ndarray:
     data, info = trained.config.data, trained.info
     synthetic = IMAGE_SYNTHETIC if info.levels else VECTOR_SYNTHETIC
-    stored = [known for known in datasets.LOADERS if known not in ("npz", "folder")]
+    stored = [known for known in datasets.LOADERS if known not in datasets.OWN]
     if name in synthetic:
         return synthetic[name](trained.dataset.x_test, info.levels, np.random.default_rng(0))
-    if name.endswith(".npz"):
-        x = _read_npz(name, info.levels)
+    if name.endswith(FILES):
+        x = _read_file(name, trained)
     elif name in stored:
         # The folder of the run holds other sets too where it is one of tensorflow-datasets.
         data_dir = data.data_dir if data.name in tfds.INFO else ""
@@ -88,8 +98,9 @@ def load(names: Sequence[str], trained: Trained) -> dict[str, np.ndarray]:
 
     Args:
       names: of data sets of ``data.datasets``, whose test examples are taken; paths of .npz files
-        with ``x_test`` or ``x``; or sets made of the model's own test examples: "noise" (uniform),
-        "shuffled" (pixels, or values of a dimension) and for images "inverted".
+        with ``x_test`` or ``x``, or of .npy files, of examples as those of the run are stored; or
+        sets made of the model's own test examples: "noise" (uniform), "shuffled" (pixels, or values
+        of a dimension) and for images "inverted".
       trained: what is evaluated; its data directory is where sets of tensorflow-datasets are.
 
     Returns:
@@ -102,7 +113,7 @@ def load(names: Sequence[str], trained: Trained) -> dict[str, np.ndarray]:
     """
     sets = {}
     for name in names:
-        label = Path(name).stem if name.endswith(".npz") else name
+        label = Path(name).stem if name.endswith(FILES) else name
         if label in sets:
             raise InputError(f"--ood names two sets {label!r}: expected different names")
         sets[label] = _load(name, trained)

@@ -89,7 +89,9 @@ def log_det_error(flow: Bijector, params: Params, x: jax.Array) -> np.ndarray:
 
         _, pull_back, log_det = jax.vjp(forward, x, has_aux=True)
         # A row at a time: activations of all of them need not fit into memory.
-        return log_det, jax.lax.map(lambda row: pull_back(row)[0].ravel(), jnp.eye(x.size))
+        return log_det, jax.lax.map(
+            lambda row: pull_back(row)[0].ravel(), jnp.eye(x.size, dtype=x.dtype)
+        )
 
     found = jax.device_get([log_det_and_jacobian(params, example) for example in x])
     log_det, jacobian = (np.array(part, np.float64) for part in zip(*found, strict=True))

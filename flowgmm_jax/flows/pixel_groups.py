@@ -96,7 +96,7 @@ def pixel_groups(
     num_classes: int,
     radius: float,
     squeezes: int = 2,
-    code: bool = False,
+    class_code: bool = False,
     width: int = 64,
     context_blocks: int = 2,
     causal_blocks: int = 2,
@@ -115,7 +115,7 @@ def pixel_groups(
       num_classes: of the data.
       radius: r above, of the prior's means.
       squeezes: 1 for cells of 2x2 pixels, 2 for 4x4.
-      code: whether there is a code; a flow without one knows no classes.
+      class_code: whether there is a code; a flow without one knows no classes.
       width: channels of the networks of the density.
       context_blocks: residual blocks of a group's network that see the earlier groups.
       causal_blocks: residual blocks that see the group's own earlier positions.
@@ -156,13 +156,14 @@ def pixel_groups(
 
     def code_and_earlier_groups(i, event):
         z_code = event[0].reshape(len(event[0]), -1)[:, :num_classes]
-        return Context(z_code if code else None, level(event[i][..., :0], *event[1:i]))
+        return Context(z_code if class_code else None, level(event[i][..., :0], *event[1:i]))
 
     return chain(
         *[squeeze()] * squeezes,
         split_groups(groups),
         conditional(0, other_groups, partial(autoregressive_gaussianize, net(0))),
-        *[conditional(0, image_without_last_group, partial(_shift, classifier, radius))] * code,
+        *[conditional(0, image_without_last_group, partial(_shift, classifier, radius))]
+        * class_code,
         *[
             conditional(
                 i,

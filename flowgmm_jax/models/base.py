@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from flowgmm_jax import gmm
 from flowgmm_jax.data.batches import Batch
@@ -34,6 +35,7 @@ class Model(NamedTuple):
         deviation of the components.
       prior: ``(params) -> gmm.GMM``, the density of the latents; one component per class.
       flow: ``(params) -> (flow, its parameters)``, for a look at its layers.
+      classes: names of the classes, by their numbers; () if nobody named them.
     """
 
     init: Callable[[jax.Array, jax.Array, jax.Array], Params]
@@ -45,11 +47,14 @@ class Model(NamedTuple):
     sample: Callable[..., jax.Array] | None = None
     prior: Callable[[Params], gmm.GMM] | None = None
     flow: Callable[[Params], tuple[Bijector, Params]] | None = None
+    classes: tuple[str, ...] = ()
 
     def posterior(self, params: Params, x: jax.Array) -> jax.Array:
         """p(y = k | x), (B, K)."""
         return gmm.posterior(self.class_log_density(params, x))
 
     def classify(self, params: Params, x: jax.Array) -> jax.Array:
-        """The decision rule (poster, "Classification"): argmax_k p(y = k | x), (B,) integers."""
-        return gmm.classify(self.class_log_density(params, x))
+        """The decision rule (poster, "Classification"): argmax_k p(y = k | x), (B,) integers, -1
+        where that is no number, as of an example with a NaN."""
+        table = self.class_log_density(params, x)
+        return jnp.where(jnp.isnan(table).any(-1), -1, gmm.classify(table))

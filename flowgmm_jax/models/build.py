@@ -13,6 +13,7 @@ from flowgmm_jax.data.base import Info
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.flows.bijector import Bijector
 from flowgmm_jax.models.base import Model
+from flowgmm_jax.models.door import guarded
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
 
 
@@ -48,7 +49,7 @@ def flow_arguments(name: str) -> dict[str, inspect.Parameter]:
     Raises:
       InputError: for an unknown name.
     """
-    if name not in FLOWS:
+    if not isinstance(name, str) or name not in FLOWS:
         raise InputError(f"config.flow.name is {name!r}, expected one of {', '.join(FLOWS)}")
     parameters = inspect.signature(FLOWS[name].constructor).parameters
     return {key: value for key, value in parameters.items() if key not in GIVEN}
@@ -81,8 +82,7 @@ def build_flow(config: ConfigDict, info: Info) -> Bijector:
 
 def class_latents(config: ConfigDict, info: Info) -> int | None:
     """How many latents, the first, carry the class; None: all of them."""
-    code = config.flow.get("code")
-    return info.num_classes if code is True else code or None
+    return info.num_classes if config.flow.get("class_code") else config.flow.get("code")
 
 
 def build_flowgmm(config: ConfigDict, info: Info) -> Model:
@@ -108,9 +108,10 @@ def build(config: ConfigDict, info: Info | None = None) -> Model:
       info: shape, classes and grey levels of the data; looked up if it is None.
 
     Returns:
-      A Model of pure functions.
+      A Model of pure functions, which check what they are given (``door.guarded``).
 
     Raises:
       InputError: for a flow that does not fit the data; the message names the field.
     """
-    return MODELS[config.model](config, info or datasets.info(config.data))
+    info = info or datasets.info(config.data)
+    return guarded(MODELS[config.model](config, info), info)

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from flowgmm_jax import density, gmm, losses
 from flowgmm_jax.data.batches import Batch
 from flowgmm_jax.density import Tables
-from flowgmm_jax.errors import InputError
 from flowgmm_jax.flows.bijector import Bijector
 from flowgmm_jax.models.base import Metrics, Model, Params
 
@@ -87,27 +86,14 @@ def flowgmm(
       class_latents: how many latents, from the first, carry the class; None: all.
 
     Returns:
-      A Model whose params are ``{"flow": ..., "prior": gmm.GMM}``.
-
-    Raises:
-      InputError: from the model's functions, for examples that do not have ``shape``.
+      A Model of examples (B, *shape), floats, whose params are ``{"flow": ..., "prior":
+      gmm.GMM}``.
     """
     size = math.prod(shape)
     class_latents = class_latents or size
     tables = partial(density.tables, flow)
 
-    def events(x):
-        """Examples as the flow takes them; integer images at the centres of their bins."""
-        x = jnp.asarray(x)
-        if x.shape[1:] != shape:
-            expected = ", ".join(map(str, shape))
-            raise InputError(f"x has shape {x.shape}, expected (batch, {expected})")
-        if not jnp.issubdtype(x.dtype, jnp.integer):
-            return x
-        return x.astype(jnp.float32) + (0.5 if len(shape) == 3 else 0.0)
-
     def init(key: jax.Array, x: jax.Array, y: jax.Array) -> Params:
-        x = events(x)
         key_flow, key_means = jax.random.split(key)
         params = flow.init(key_flow, x)
         z, _ = density.encode(flow, {"flow": params}, x)
@@ -116,13 +102,13 @@ def flowgmm(
         return {"flow": params, "prior": gmm.with_means(means)}
 
     def class_log_density(params: Params, x: jax.Array) -> jax.Array:
-        return density.class_log_density(flow, params, events(x))
+        return density.class_log_density(flow, params, x)
 
     def log_density(params: Params, x: jax.Array) -> jax.Array:
         return jax.nn.logsumexp(class_log_density(params, x), axis=-1)
 
     def encode(params: Params, x: jax.Array) -> jax.Array:
-        return density.encode(flow, params, events(x))[0]
+        return density.encode(flow, params, x)[0]
 
     def decode(params: Params, z: jax.Array) -> jax.Array:
         return density.decode(flow, params, z, shape)

@@ -134,14 +134,18 @@ class Restored(NamedTuple):
     damaged: dict[Path, str]
 
 
-def restore(workdir: Path, like: dict[str, Any], config: dict) -> Restored | None:
+def restore(
+    workdir: Path, like: dict[str, Any], config: dict, any_precision: bool = False
+) -> Restored | None:
     """The newest sound checkpoint, or None if there is none at all. Only reads.
 
     The wanted fields of the state, all of them or some, are ``like`` pytrees with the shapes and
-    dtypes of the arrays (``jax.eval_shape``). A checkpoint of another ``config`` is not sound.
+    dtypes of the arrays (``jax.eval_shape``). A checkpoint of another ``config`` is not sound; one
+    of fewer steps is. With ``any_precision`` numbers of other bits than those of ``like``, of a run
+    with another JAX_ENABLE_X64, keep theirs.
 
     Raises:
-      InputError: if there are checkpoints but none is sound.
+      InputError: if there are checkpoints but none is sound, or they have another precision.
       OSError: if files may not be read, which says nothing about them.
     """
     directory = workdir / "checkpoints"
@@ -150,7 +154,7 @@ def restore(workdir: Path, like: dict[str, Any], config: dict) -> Restored | Non
     for step in sorted((int(name) for name in names if name.isdecimal()), reverse=True):
         path = directory / str(step)
         try:
-            return Restored(step, *_read(path / "state", like, config), damaged)
+            return Restored(step, *_read(path / "state", like, config, any_precision), damaged)
         except Damaged as reason:
             damaged[path] = str(reason)
     if damaged:
@@ -181,8 +185,10 @@ def _write(directory: Path, args: _Save) -> None:
         _write_file(directory / f"{field}.bin", b"".join(arrays))
 
 
-def _read(directory: Path, like: dict[str, Any], config: dict) -> tuple[dict, dict[str, float]]:
-    """State and sums. Raises Damaged."""
+def _read(
+    directory: Path, like: dict[str, Any], config: dict, any_precision: bool
+) -> tuple[dict, dict[str, float]]:
+    """State and sums. Raises Damaged, and InputError for another precision."""
     metadata = json.loads(_read_file(directory / "metadata"))
     if other := difference({"config": metadata["config"]}, {"config": config}):
         raise Damaged(f"it is of a run with {other}")
@@ -190,14 +196,21 @@ def _read(directory: Path, like: dict[str, Any], config: dict) -> tuple[dict, di
     for field, tree in like.items():
         found, expected = metadata["leaves"].get(field, {}), _describe(tree)
         for name in sorted(found.keys() | expected.keys()):
-            if found.get(name) != expected.get(name):
+            if found.get(name) == expected.get(name):
+                continue
+            if not _differ_in_precision(found.get(name), expected.get(name)):
                 raise Damaged(
                     f"it holds {found.get(name, 'nothing')} as {field}{name}, "
                     f"not {expected.get(name, 'nothing')}"
                 )
+            if not any_precision:
+                raise InputError(
+                    f"{directory.parent} holds {found[name]} as {field}{name}, but this process "
+                    f"computes {expected[name]}: expected JAX_ENABLE_X64 as the run began with it"
+                )
         content, offset, leaves = _read_file(directory / f"{field}.bin"), 0, []
-        for leaf in jax.tree.leaves(tree):
-            array = np.ndarray(leaf.shape, leaf.dtype, content, offset)
+        for name, leaf in zip(expected, jax.tree.leaves(tree), strict=True):
+            array = np.ndarray(leaf.shape, _dtype(found[name]), content, offset)
             leaves.append(jnp.asarray(array))
             offset += array.nbytes
         state[field] = jax.tree.unflatten(jax.tree.structure(tree), leaves)
@@ -210,6 +223,18 @@ def _describe(tree: Any) -> dict[str, str]:
         jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}"
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
+
+
+def _dtype(described: str) -> np.dtype:
+    return jnp.dtype(described.partition("[")[0])
+
+
+def _differ_in_precision(found: str | None, expected: str | None) -> bool:
+    """Whether two entries of ``_describe`` are of one shape and of numbers of one kind."""
+    if found is None or expected is None:
+        return False
+    shapes = {described.partition("[")[2] for described in (found, expected)}
+    return len(shapes) == 1 and _dtype(found).kind == _dtype(expected).kind
 
 
 def _write_file(path: Path, content: bytes) -> None:

@@ -1,7 +1,8 @@
 """The directory of a run: the config and the data it belongs to, and the process that trains there.
 
 ``config.json`` is the config and ``data.json`` the facts of the data (shape, number of classes,
-fingerprint): a run continues only with the same of both.
+fingerprint, preprocessing): a run continues only with the same of both, but for more steps. The
+description in ``data.json`` is for people.
 """
 
 import contextlib
@@ -30,6 +31,11 @@ FREE_FIELDS = {
     "config.train.steps_per_call",
     "config.train.max_nonfinite_steps",
 }
+STEPS = "config.train.steps"  # of which a run may be given more
+# Fields that configs of older runs do not have, with the values that stand for what these did.
+LATER_FIELDS = {"config.data.label": "", "config.data.image_size": 0}
+# For people: it says where the data are stored too.
+DESCRIPTION = "data.description."
 # Fields in which the processes of one job may differ.
 LOCAL_FIELDS = {"config.data.data_dir", "config.data.split_file"}
 
@@ -69,21 +75,21 @@ def lock(workdir: Path) -> Iterator[None]:
         yield
 
 
-def claim(workdir: Path, config: dict, data: dict) -> None:
-    """Writes config.json and data.json, or checks that the run in the workdir has the same.
+def check_claim(workdir: Path, config: dict, data: dict) -> dict | None:
+    """Checks that the run in the workdir, if it saved anything, has this config and these data, but
+    for more steps; only reads.
 
-    Those of a run without a checkpoint or a result are replaced: it failed at the start.
+    Returns:
+      The config of that run, or None: a run that saved nothing failed at the start.
 
     Raises:
       InputError: if the workdir holds a run with another config or other data, or one without its
-        config.json or data.json; nothing is changed then.
-      OSError: if a file cannot be written.
+        config.json or data.json.
     """
-    files = {"config": config, "data": data}
     for trained in (workdir / "checkpoints", workdir / "result.json"):
         if not trained.exists() or (trained.is_dir() and not any(trained.iterdir())):
             continue
-        for name, new in files.items():
+        for name, new in {"config": config, "data": data}.items():
             path = workdir / f"{name}.json"
             if not path.exists():
                 raise InputError(
@@ -91,6 +97,22 @@ def claim(workdir: Path, config: dict, data: dict) -> None:
                 )
             if other := difference({name: read_json(path)}, {name: new}):
                 raise InputError(f"{workdir} holds a run with {other}: choose another --workdir")
+        return read_json(workdir / "config.json")
+    return None
+
+
+def claim(workdir: Path, config: dict, data: dict) -> None:
+    """Writes config.json and data.json. The config of a run that is given more steps is kept as
+    ``config_of_N_steps.json``.
+
+    Raises:
+      InputError: as ``check_claim``; nothing is changed then.
+      OSError: if a file cannot be written.
+    """
+    before = check_claim(workdir, config, data)
+    files = {"config": config, "data": data}
+    if before and before["train"]["steps"] != config["train"]["steps"]:
+        files[f"config_of_{before['train']['steps']}_steps"] = before
     workdir.mkdir(parents=True, exist_ok=True)
     for name, new in files.items():
         # Not by write_json: an infinite field, such as clip_norm, must be read back as it is.
@@ -104,23 +126,31 @@ def check_agrees(config: dict, data: dict, primary: tuple[dict, dict]) -> None:
       InputError: naming the first field that differs.
     """
     theirs = dict(zip(("config", "data"), primary, strict=True))
-    if other := difference(theirs, {"config": config, "data": data}, LOCAL_FIELDS):
+    if other := difference(theirs, {"config": config, "data": data}, LOCAL_FIELDS, False):
         raise InputError(
             f"process 0 has {other}: expected the same flags and data in every process"
         )
 
 
-def difference(old: dict, new: dict, free: set[str] = FREE_FIELDS) -> str | None:
+def difference(
+    old: dict, new: dict, free: set[str] = FREE_FIELDS, may_go_on: bool = True
+) -> str | None:
     """The first field in which two runs differ, ``config.FIELD = OLD, not NEW``, in alphabetical
     order, or None. A run is ``{"config": config}``, or also ``"data"``, as JSON; ``free`` fields
-    may differ."""
+    may differ, and if it ``may_go_on`` the new one may have more steps."""
     # As JSON gives them back: tuples are lists.
     old, new = (flatten_dict(json.loads(json.dumps(tree)), sep=".") for tree in (old, new))
     for name in sorted((old.keys() | new.keys()) - free):
+        if name.startswith(DESCRIPTION):
+            continue
         if name not in old:
+            if name in LATER_FIELDS and new[name] == LATER_FIELDS[name]:
+                continue
             return f"no {name}, not {new[name]!r}"
         if name not in new:
             return f"{name} = {old[name]!r}, not without it"
+        if name == STEPS and may_go_on and old[name] < new[name]:
+            continue
         if old[name] != new[name]:
             return f"{name} = {old[name]!r}, not {new[name]!r}"
     return None

@@ -1,6 +1,8 @@
 """From a config and a directory to a trained model."""
 
 import contextlib
+import math
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -8,12 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
 from flowgmm_jax import devices
 from flowgmm_jax.data.augment import make_views
 from flowgmm_jax.data.batches import BatchSource, make_batches
+from flowgmm_jax.data.describe import Description, lines
 from flowgmm_jax.data.splits import held_out, initial_examples, make_pool
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.evaluation.statistics import make_evaluator
@@ -22,7 +26,7 @@ from flowgmm_jax.files import read_json, to_json, write_json
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.runs import checkpoint, processes
 from flowgmm_jax.runs.log import MetricsWriter
-from flowgmm_jax.runs.workdir import check_agrees, claim, lock
+from flowgmm_jax.runs.workdir import check_agrees, check_claim, claim, lock
 from flowgmm_jax.trained import build_run, restore_newest
 from flowgmm_jax.training.loop import most_skipped, run_loop
 from flowgmm_jax.training.optimizer import make_optimizer, train_only
@@ -78,6 +82,9 @@ def make_steps(
 def train(config: ConfigDict, workdir: str | Path) -> Result:
     """Trains, or continues training, and evaluates the last step on the test set.
 
+    A run that is finished goes on if ``config.train.steps`` is larger now; standard error says what
+    that means for the schedule of the learning rate.
+
     Args:
       config: of ``load_config``.
       workdir: directory of the run: ``config.json``, ``data.json``, ``metrics.jsonl``,
@@ -90,7 +97,8 @@ def train(config: ConfigDict, workdir: str | Path) -> Result:
     Raises:
       InputError: for a bad config or bad data, if the workdir holds a run of another config or
         another process trains there, and if none of its checkpoints is sound.
-      FloatingPointError: after ``config.train.max_nonfinite_steps`` such steps in a row.
+      FloatingPointError: after ``config.train.max_nonfinite_steps`` such steps in a row, and if the
+        last parameters or the density of the test set are not finite.
       OSError: if the workdir cannot be written; what it holds stays sound.
       Stopped: after SIGTERM or SIGINT, once the state is saved.
     """
@@ -112,12 +120,17 @@ def train(config: ConfigDict, workdir: str | Path) -> Result:
         with processes.together():
             if processes.is_primary():
                 closing.enter_context(lock(workdir))
-                claim(workdir, *described)
+                before = check_claim(workdir, *described)
                 state, sums, finished = _start(workdir, config, first_state, like)
+                claim(workdir, *described)
+                if before and before["train"]["steps"] != config.train.steps:
+                    print(_of_more_steps(config, before["train"]["steps"]), file=sys.stderr)
         sums, finished = processes.from_primary((sums, finished))
         if finished:
             return Result(**finished)
         state = processes.broadcast(state, like)
+        if processes.is_primary():
+            print(*lines(Description(**facts["description"])), sep="\n", flush=True)
 
         train_steps, batches = make_steps(experiment, tx, int(state.step))
         evaluate = make_evaluator(experiment.model, experiment.info.levels)
@@ -139,15 +152,43 @@ def train(config: ConfigDict, workdir: str | Path) -> Result:
                 writer = MetricsWriter(workdir, int(state.step), started)
                 closing.callback(writer.close)
         state = run_loop(config.train, state, sums, advance, evaluate_held_out, writer, checkpoints)
+        _check_finite_parameters(state)
         seconds = round(writer.seconds() if writer else time.monotonic() - started, 1)
         with processes.together():
             dataset = experiment.dataset
             metrics = evaluate(state.ema_params, dataset.x_test, dataset.y_test)
             bits = metrics.get("bits_per_dim")
+            if bits is not None and not math.isfinite(bits):
+                raise FloatingPointError(
+                    f"bits/dim of the test set is {bits} at step {int(state.step)}: the density of "
+                    "some test examples is no number or 0; the parameters are saved"
+                )
             result = Result(metrics["accuracy"], bits, int(state.step), seconds)
             if processes.is_primary():
                 write_json(workdir / "result.json", result._asdict())
         return result
+
+
+def _of_more_steps(config: ConfigDict, before: int) -> str:
+    """What it means that a run which was to have ``before`` steps is given more."""
+    steps = config.train.steps
+    if config.optimizer.schedule == "constant":
+        return f"going on from {before} to {steps} steps, as a run of {steps} steps from its start"
+    return (
+        f"going on from {before} to {steps} steps: the {config.optimizer.schedule} schedule of the "
+        f"learning rate now ends at step {steps}, while the steps until now were taken with one "
+        f"that ends at {before}, so that this is not a run of {steps} steps from its start"
+    )
+
+
+def _check_finite_parameters(state: TrainState) -> None:
+    """Raises FloatingPointError if the last update of training was not finite."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state.ema_params):
+        if not np.isfinite(leaf).all():
+            raise FloatingPointError(
+                f"the parameters {jax.tree_util.keystr(path)} are not finite at step "
+                f"{int(state.step)}: expected a smaller config.optimizer.learning_rate"
+            )
 
 
 def load_state(workdir: str | Path) -> tuple[Model, TrainState]:

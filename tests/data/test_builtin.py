@@ -70,5 +70,5 @@ def test_moons_and_circles_have_the_published_shape():
 
 
 def test_a_negative_seed_is_refused():
-    with pytest.raises(InputError, match="config.data.split_seed is -1, expected 0 to"):
+    with pytest.raises(InputError, match="config.data.split_seed is -1, expected an integer, 0 to"):
         validate(load_config("moons", split_seed=-1))

@@ -39,13 +39,14 @@ def test_images(tmp_path, shape, save):
     np.testing.assert_array_equal(dataset.y_test, y[:4])
 
 
-def test_vectors_become_float32(tmp_path):
+def test_vectors_become_standardised_float32(tmp_path):
     x = np.random.default_rng(0).normal(size=(12, 7))
     y = np.array([0, 1, -1] * 4)
     data = npz(tmp_path, x_train=x, y_train=y, x_test=x[:2], y_test=y[:2])
     dataset = datasets.load(data)
     assert dataset.info == datasets.info(data) == datasets.Info((7,), 2, 0)
-    np.testing.assert_array_equal(dataset.x_train, x.astype(np.float32))
+    assert dataset.x_train.dtype == np.float32
+    np.testing.assert_allclose(dataset.x_train, (x - x.mean(0)) / x.std(0), atol=1e-3)
     np.testing.assert_array_equal(dataset.y_train, y)
 
 
@@ -65,19 +66,24 @@ GOOD = {"x_train": images(10), "y_train": np.arange(10) % 2}
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"x_train": np.zeros((10, 6, 5))}, "x_train is float64.*expected uint8 images"),
-        ({"x_train": np.zeros((10, 6), np.int64)}, "x_train is int64.*or float vectors"),
+        ({"x_train": np.full((10, 6, 5), 0.5) - np.eye(6, 5)}, "values -0.5 to 0.5: expected im"),
+        ({"x_train": np.full((10, 6, 5), 300)}, "grey levels 300 to 300: expected 0 to 255"),
+        ({"x_train": np.zeros((10, 6, 5), int)}, "no grey level above 0, all images would be bl"),
+        ({"x_train": np.ones((10, 7, 6, 5), np.uint8)}, r"shape \(10, 7, 6, 5\): expected images"),
+        ({"x_train": np.ones(10)}, r"x_train is float64 \(10,\).*or vectors"),
+        ({"x_train": np.ones((10, 2), complex)}, "x_train is complex128.*or vectors"),
         ({"x_train": np.full((10, 2), np.nan)}, "x_train has values that are not finite"),
+        ({"x_train": np.ones((10, 2))}, "x_train: all columns are constant"),
         ({"x_train": np.array([{}] * 10)}, "allow_pickle=False"),
-        ({"y_train": np.zeros(10)}, "y_train is float64.*expected integers"),
-        ({"y_train": np.zeros((10, 1), int)}, r"y_train is int64 \(10, 1\)"),
-        ({"y_train": np.zeros(9, int)}, r"y_train is int64 \(9,\); expected integers \(10,\)"),
+        ({"y_train": np.full(10, 0.5)}, "y_train has the label 0.5: expected classes"),
+        ({"y_train": np.zeros((10, 2), int)}, r"y_train is int64 \(10, 2\)"),
+        ({"y_train": np.zeros(9, int)}, r"y_train is int64 \(9,\); expected one label.*\(10,\)"),
         ({"y_train": np.full(10, -1)}, "y_train has no known label"),
-        ({"y_train": np.array([-2] * 5 + [0] * 5)}, "y_train has labels -2..0; expected -1..0"),
+        ({"y_train": np.array([-2] * 5 + [0] * 5)}, "y_train has the label -2: expected -1"),
         ({"y_train": np.arange(10)}, "no test set, and no class has the 5 labelled"),
         ({"x_test": images(2)}, "y_test"),
-        ({"x_test": images(2), "y_test": np.array([0, 2])}, "y_test has labels 0..2"),
-        ({"x_test": images(2), "y_test": np.array([0, -1])}, "y_test has labels -1..0"),
+        ({"x_test": images(2), "y_test": np.array([0, 2])}, "y_test has the class '2', which no"),
+        ({"x_test": images(2), "y_test": np.array([0, -1])}, "y_test has 1 unknown labels"),
         ({"x_test": images(2, (5, 5)), "y_test": np.array([0, 1])}, r"x_test is uint8 \(2, 5, 5"),
     ],
 )
@@ -119,6 +125,7 @@ def test_a_folder_with_train_and_test(tmp_path, shape, channels):
     write_images(root / "train" / "unlabeled", images(4, shape, seed=2))
     write_images(root / "test" / "dog", images(2, shape, seed=3))
     (root / "train" / "dog" / "notes.txt").write_text("no image")
+    (root / "train" / "dog" / "._0.png").write_text("of a file manager")
     data = config("folder", root)
     dataset = datasets.load(data)
     assert dataset.info == datasets.info(data) == datasets.Info((6, 5, channels), 2, 256)
@@ -170,7 +177,7 @@ def test_missing_folders_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no subfolders; expected one for each class"):
         datasets.load(config("folder", root))
     (root / "a").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"no images; expected <class>/\*.png"):
+    with pytest.raises(FileNotFoundError, match=r"own/a: no images; expected a/\*.png"):
         datasets.load(config("folder", root))
 
 

@@ -187,7 +187,8 @@ def test_own_files(images, field, tmp_path):
         ("none.npz", None, "none.npz': expected a .npz file with x_test or x"),
         ("a.npz", {"y": np.zeros(3)}, "expected a .npz file with x_test or x"),
         ("a.npz", {"x": np.zeros((3, 9, 8), np.uint8)}, r"uint8 \(3, 9, 8, 1\); the model"),
-        ("a.npz", {"x": np.zeros((3, 8, 8))}, r"is float64"),
+        ("a.npz", {"x": np.zeros((3, 8, 8))}, "values 0 to 0: expected whole grey levels"),
+        ("a.npz", {"x": np.full((3, 8, 8), np.nan)}, "not finite: the first, in row 0"),
         ("a.npz", {"x": np.full((3, 8, 8), 99, np.uint8)}, "grey level 99; the model takes 0..15"),
     ],
 )
@@ -198,6 +199,12 @@ def test_a_set_that_does_not_fit_is_one_line(images, name, content, message, tmp
     with pytest.raises(InputError, match=message) as error:
         ood_sets.load([name], trained(images))
     assert "\n" not in str(error.value)
+
+
+def test_vectors_without_a_value_are_refused(vectors, tmp_path):
+    np.save(tmp_path / "a.npy", np.full((3, 2), np.nan))
+    with pytest.raises(InputError, match="a.npy' has values that are not finite"):
+        ood_sets.load([str(tmp_path / "a.npy")], trained(vectors))
 
 
 def test_vectors_cannot_be_inverted(vectors):

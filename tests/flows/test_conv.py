@@ -45,6 +45,26 @@ def test_value_and_gradients_are_those_of_the_stock_convolution(x_shape, kernel_
 
 
 @pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(("x_shape", "kernel_shape"), SHAPES.values(), ids=SHAPES)
+def test_tangents_and_second_derivatives_are_those_of_the_stock_convolution(x_shape, kernel_shape):
+    x, kernel = normal(*x_shape), normal(*kernel_shape)
+    dx, dkernel = jnp.cos(x), jnp.sin(kernel)
+
+    def derivatives(convolution):
+        def gradients(x, kernel):
+            return value_and_gradients(convolution, x, kernel)[1:]
+
+        _, tangent = jax.jvp(convolution, (x, kernel), (dx, dkernel))
+        _, second = jax.jvp(gradients, (x, kernel), (dx, dkernel))
+        mapped = jax.vmap(lambda x: jax.jvp(convolution, (x, kernel), (x, dkernel))[1])(x[None])
+        return tangent, *second, mapped
+
+    ours, theirs = derivatives(same_convolution), derivatives(stock)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.usefixtures("backend")
 def test_the_value_is_a_sum_over_a_window():
     x, kernel = normal(1, 3, 3, 2), normal(3, 3, 2, 1)
     y = same_convolution(x, kernel)

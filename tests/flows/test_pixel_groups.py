@@ -42,7 +42,7 @@ def test_the_density_is_the_same_within_a_grey_level():
 
 
 def test_the_class_is_in_the_first_latents():
-    flow, x = small(16, code=True), np.random.default_rng(0).uniform(0, 16, (2, 4, 4, 1))
+    flow, x = small(16, class_code=True), np.random.default_rng(0).uniform(0, 16, (2, 4, 4, 1))
     x = x.astype(np.float32)
     params = {"flow": initialised(flow, x), "prior": gmm.with_means(3 * jnp.eye(3))}
     tables = compiled(lambda params, x: density.tables(flow, params, x))(params, x)
@@ -52,7 +52,7 @@ def test_the_class_is_in_the_first_latents():
 
 
 def test_the_class_posterior_needs_no_network_of_the_density():
-    flow, x = small(16, code=True), np.full((2, 4, 4, 1), 3.5, np.float32)
+    flow, x = small(16, class_code=True), np.full((2, 4, 4, 1), 3.5, np.float32)
     params = {"flow": initialised(flow, x), "prior": gmm.with_means(3 * jnp.eye(3))}
 
     def loss(params):
@@ -91,6 +91,6 @@ def test_arguments_out_of_range_are_named(field, value):
 
 
 def test_more_classes_than_the_last_group_has_pixels_are_named():
-    flow = small(16, num_classes=5, code=True)
+    flow = small(16, num_classes=5, class_code=True)
     with pytest.raises(ValueError, match="num_classes is 5, expected at most 4"):
         jax.eval_shape(flow.init, jax.random.key(0), np.ones((2, 4, 4, 1), np.float32))

@@ -255,7 +255,7 @@ def code_config(**loss) -> ConfigDict:
         flow={
             "name": "pixel_groups",
             "squeezes": 1,
-            "code": True,
+            "class_code": True,
             "width": 4,
             "context_blocks": 0,
             "causal_blocks": 0,

@@ -65,6 +65,20 @@ def test_a_field_that_one_config_has_is_compared(tmp_path):
         claim(tmp_path, config(added=1), DATA)
 
 
+def test_a_run_from_before_a_field_goes_on_where_the_field_changes_nothing(tmp_path):
+    claim(tmp_path, config(data={"name": "moons"}), DATA)
+    trained(tmp_path)
+    claim(tmp_path, config(data={"name": "moons", "label": "", "image_size": 0}), DATA)
+    with pytest.raises(InputError, match="config.data.image_size = 0, not 8"):
+        claim(tmp_path, config(data={"name": "moons", "label": "", "image_size": 8}), DATA)
+
+
+def test_the_description_of_the_data_is_for_people(tmp_path):
+    claim(tmp_path, config(), DATA | {"description": {"notes": ["a"]}})
+    trained(tmp_path)
+    claim(tmp_path, config(), DATA | {"description": {"notes": []}})
+
+
 @pytest.mark.parametrize("name", ["config.json", "data.json"])
 def test_checkpoints_without_a_config_or_data_are_refused(tmp_path, name):
     claim(tmp_path, config(), DATA)

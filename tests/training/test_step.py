@@ -155,7 +155,7 @@ def test_the_views_for_the_density_are_the_same_on_two_devices(state):
     [
         ({"batch_unlabeled": 0}, {}, "batch_density is 4, expected 0 or a divisor of .*, 0"),
         ({"batch_unlabeled": 6}, {}, "batch_density is 4, expected 0 or a divisor of .*, 6"),
-        ({"batch_density": -1}, {}, "config.train.batch_density is -1, expected at least 0"),
+        ({"batch_density": -1}, {}, "config.train.batch_density is -1, expected an integer, 0 to"),
         ({"microbatches": 8, "batch_labeled": 8}, {}, "batch_density is 4, which .*microbatches"),
         ({}, {"labeled": "class_conditional"}, "config.loss.labeled is 'class_conditional' .* exp"),
         ({}, {"consistency": "likelihood"}, "config.loss.consistency is 'likelihood', expected"),
@@ -456,7 +456,7 @@ def test_an_unknown_schedule_is_refused():
             {"microbatches": 1},
             "config.train.microbatches is 1, which 2 devices do not divide evenly",
         ),
-        ({"microbatches": -4}, "config.train.microbatches is -4, expected at least 0"),
+        ({"microbatches": -4}, "config.train.microbatches is -4, expected an integer, 0 to"),
         (
             {"microbatches": 4, "batch_unlabeled": 6},
             "batch_unlabeled is 6, which config.train.microbatches = 4 does not divide evenly: "

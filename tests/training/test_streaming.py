@@ -107,5 +107,7 @@ def test_only_larger_sets_stream():
 def test_a_negative_size_is_refused(tmp_path):
     config = moons()
     config.data.device_bytes = -1
-    with pytest.raises(InputError, match="config.data.device_bytes is -1, expected at least 0"):
+    with pytest.raises(
+        InputError, match="config.data.device_bytes is -1, expected an integer, 0 to"
+    ):
         trainer.train(config, tmp_path / "run")

@@ -17,6 +17,7 @@ import flowgmm_jax as fg
 from flowgmm_jax.data import datasets
 from flowgmm_jax.data.splits import make_split
 from flowgmm_jax.evaluation.statistics import make_evaluator
+from flowgmm_jax.ranges import RANGES, Range
 from flowgmm_jax.training import trainer as trainer_module
 from flowgmm_jax.training.trainer import load_state, train
 
@@ -322,21 +323,21 @@ def test_load_names_a_damaged_checkpoint_and_only_reads(copy, capsys):
 @pytest.mark.parametrize(
     ("section", "field", "value", "message"),
     [
-        ("train", "steps", 0, "config.train.steps is 0, expected at least 1"),
-        ("train", "batch_labeled", 0, "config.train.batch_labeled is 0, expected at least 1"),
+        ("train", "steps", 0, "config.train.steps is 0, expected an integer, 1 to"),
+        ("train", "batch_labeled", 0, "config.train.batch_labeled is 0, expected an integer, 1 to"),
         ("train", "batch_unlabeled", -2, "config.train.batch_unlabeled is -2"),
-        ("train", "log_every", 0, "config.train.log_every is 0, expected at least 1"),
+        ("train", "log_every", 0, "config.train.log_every is 0, expected an integer, 1 to"),
         ("train", "eval_every", -1, "config.train.eval_every is -1"),
         ("train", "checkpoint_every", -1, "config.train.checkpoint_every is -1"),
         (
             "train",
             "max_nonfinite_steps",
             0,
-            "train.max_nonfinite_steps is 0, expected at least",
+            "train.max_nonfinite_steps is 0, expected an integer, 1 to",
         ),
         ("augment", "crop", 2, "config.augment.*images"),
         ("augment", "elastic", 1.0, "config.augment.*images"),
-        ("augment", "cutout", -1, "config.augment.cutout is -1, expected at least 0"),
+        ("augment", "cutout", -1, "config.augment.cutout is -1, expected an integer, 0 to"),
         ("data", "num_labels", 5000, "config.data.num_labels|5000"),
         ("optimizer", "schedule", "step", "config.optimizer.schedule is 'step'"),
         ("loss", "labeled", "hinge", "config.loss.labeled is 'hinge'"),
@@ -356,7 +357,8 @@ def test_a_bad_config_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_whose_steps_are_not_finite_ends_with_an_error(tmp_path):
+def test_a_run_whose_steps_are_not_finite_ends_with_an_error(tmp_path, monkeypatch):
+    monkeypatch.setitem(RANGES, "prior.radius", Range(0, float("inf"), False))
     config = tiny.complete_config()
     config.prior.radius = float("inf")
     config.train.update({"steps": 10, "max_nonfinite_steps": 7})

@@ -1,0 +1,137 @@
+"""The door of a model: what people pass to its functions, as these take it, or one line.
+
+The functions of a model are written for arrays of the right shape and type. Here anything else is
+made such an array, where its meaning is plain, and refused where it is not.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowgmm_jax.data.base import Info
+from flowgmm_jax.errors import InputError
+from flowgmm_jax.models.base import Model, Params
+
+
+def guarded(model: Model, info: Info) -> Model:
+    """The model with functions that check what they are given.
+
+    Examples x are (B, *info.shape), real numbers of any type: integers and truth values are taken
+    at the centres of their bins if they are images, numbers of less than 32 bits as float32. B may
+    be 0. Labels of ``sample`` are integers 0 to K - 1, in an array or a list; under ``jit``, where
+    they cannot be seen, the sample of another label is NaN.
+
+    Args:
+      model: of examples of any batch size.
+      info: shape, classes and grey levels of the data.
+
+    Returns:
+      A model whose functions raise InputError, in one line, for anything else.
+    """
+
+    def of_examples(function: Callable | None) -> Callable | None:
+        def checked(params, x):
+            x = _examples(params, x, info)
+            return _of_any_size(lambda x: function(params, x), x)
+
+        return function and checked
+
+    def init(key, x, y):
+        x = _examples((), x, info)
+        y = _array(y, "y")
+        if not len(x) or y.shape != (len(x),):
+            raise InputError(
+                f"y has shape {y.shape}, expected one label of each of {len(x)} examples"
+            )
+        return model.init(key, x, y)
+
+    def decode(params, z):
+        z = _floats(params, _array(z, "z"))
+        if z.ndim != 2 or z.shape[1] != info.size:
+            raise InputError(f"z has shape {z.shape}, expected (batch, {info.size})")
+        return _of_any_size(lambda z: model.decode(params, z), z)
+
+    def sample(params, key, labels, temperature=1.0):
+        labels, is_class = _labels(labels, info.num_classes)
+        _check_temperature(temperature)
+        x = _of_any_size(lambda labels: model.sample(params, key, labels, temperature), labels)
+        if is_class is None:
+            return x
+        return jnp.where(is_class.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.nan)
+
+    return model._replace(
+        init=init,
+        class_log_density=of_examples(model.class_log_density),
+        log_density=of_examples(model.log_density),
+        encode=of_examples(model.encode),
+        decode=model.decode and decode,
+        sample=model.sample and sample,
+    )
+
+
+def _array(values: Any, name: str) -> jax.Array | np.ndarray:
+    """An array of real numbers; one of JAX as it is."""
+    if not isinstance(values, jax.Array):
+        try:
+            values = np.asarray(values)
+        except ValueError:  # of lists of different lengths
+            raise InputError(f"{name} is no array: expected entries of one shape") from None
+        values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    if not (values.dtype == bool or jnp.issubdtype(values.dtype, jnp.number)) or (
+        jnp.issubdtype(values.dtype, jnp.complexfloating)
+    ):
+        raise InputError(f"{name} is {values.dtype}, expected real numbers")
+    return values
+
+
+def _examples(params: Params, x: Any, info: Info) -> jax.Array:
+    x = _array(x, "x")
+    if x.ndim != len(info.shape) + 1 or x.shape[1:] != info.shape:
+        expected = ", ".join(map(str, info.shape))
+        raise InputError(f"x has shape {x.shape}, expected (batch, {expected})")
+    is_float = jnp.issubdtype(x.dtype, jnp.floating)
+    x = _floats(params, x)
+    return x if is_float or len(info.shape) != 3 else x + 0.5
+
+
+def _floats(params: Params, x: jax.Array | np.ndarray) -> jax.Array:
+    """Numbers of the precision of the parameters, or of their own if that is higher."""
+    own = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32
+    own = jax.dtypes.canonicalize_dtype(own)
+    leaves = [a.dtype for a in jax.tree.leaves(params) if jnp.issubdtype(a.dtype, jnp.floating)]
+    return jnp.asarray(x, jnp.result_type(jnp.float32, own, *leaves))
+
+
+def _of_any_size(function: Callable, x: jax.Array) -> jax.Array:
+    """``function(x)``, which need not be able to take an empty batch."""
+    if len(x):
+        return function(x)
+    one = jax.eval_shape(function, jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype))
+    return jnp.zeros((0, *one.shape[1:]), one.dtype)
+
+
+def _labels(labels: Any, num_classes: int) -> tuple[jax.Array, jax.Array | None]:
+    """Labels int32 (B,), and which of them are classes if that cannot be checked here."""
+    labels = _array(labels, "labels") if np.size(labels) else np.zeros(np.shape(labels), np.int32)
+    is_integer = jnp.issubdtype(labels.dtype, jnp.integer)
+    if labels.ndim != 1 or not is_integer:
+        raise InputError(f"labels are {labels.dtype} {labels.shape}, expected integers (batch,)")
+    is_class = (labels >= 0) & (labels < num_classes)
+    if isinstance(labels, jax.core.Tracer):
+        return labels, is_class
+    if not is_class.all():
+        odd = int(labels[np.argmin(is_class)])
+        raise InputError(f"labels have {odd}, expected 0 to {num_classes - 1}")
+    return jnp.asarray(labels, jnp.int32), None
+
+
+def _check_temperature(temperature: Any) -> None:
+    if isinstance(temperature, jax.core.Tracer):
+        return
+    temperature = _array(temperature, "temperature")
+    if temperature.size != 1 or not 0 <= float(temperature) < math.inf:
+        raise InputError(f"temperature is {temperature}, expected a number of at least 0")

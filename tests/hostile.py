@@ -1,0 +1,284 @@
+"""Hostile data and configs, drawn by hypothesis, and what becomes of each: a finite result or one
+line that names the file or the field.
+
+    python tests/hostile.py 2000
+
+draws so many of each, takes a step of training on the data and on some of the configs that were
+taken, and prints how many were taken, refused, raised something else, or took too long.
+"""
+
+import collections
+import re
+import signal
+import sys
+import tempfile
+import warnings
+from functools import cache, partial
+from pathlib import Path
+
+import jax
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ml_collections import ConfigDict
+
+from flowgmm_jax import cli
+from flowgmm_jax.config import complete, fields_of
+from flowgmm_jax.data import datasets, describe, splits
+from flowgmm_jax.data.base import Info
+from flowgmm_jax.errors import InputError
+from flowgmm_jax.experiment import make_experiment
+from flowgmm_jax.models.build import build
+from flowgmm_jax.ranges import RANGES
+from flowgmm_jax.training.optimizer import make_optimizer
+from flowgmm_jax.training.trainer import make_state, train
+
+TAKEN, REFUSED = "taken", "refused in one line"
+SIZE = 24
+
+# ---------------------------------------------------------------------------------- data
+
+DTYPES = [
+    "float64",
+    "float32",
+    "float16",
+    ">f8",
+    "int64",
+    "int32",
+    "int8",
+    "uint8",
+    "uint16",
+    "bool",
+]
+SCALES = [1e-300, 1e-30, 1e-6, 1.0, 100.0, 1e6, 1e30, 1e300]
+OFFSETS = [0.0, 0.0, 1.0, -1e3, 1e7, 1e12, 1e30]
+SHAPES = (
+    [(2,), (3,)] * 4
+    + [(4, 4), (4, 8, 3)] * 2
+    + [(1,), (4, 4), (4, 4, 1), (4, 8, 3), (3, 8, 8), (8, 8, 9), (2, 2, 2), (0,), ()]
+)
+LABELS = [[0, 1], [0, 1, -1], [0, 1, 2], ["cat", "dog"], [1.0, 2.0]] * 4 + [
+    [1, 10], [0, 1, 2, 98101], [-1, 0, 1], [-1, 1], [-2, 0], [2**40, 3], [255, 0, 1],
+    [0.0, 1.0], [0.5, 1.0], [float("nan"), 0.0, 1.0], [float("inf"), 0.0], [True, False],
+    ["cat", "dog"], ["", "cat", "dog"], ["cat", "Cat"], ["unlabelled", "cat"], ["0", "1"], [7], [],
+]  # fmt: skip
+SPOILT = [None] * 20 + [np.nan, np.inf, 1e38, -99999.0]
+NAMES = [("x_train", "y_train", "x_test", "y_test"), ("x", "y", "x_test", "y_test")] * 6
+NAMES += [("images", "labels", "x_test", "y_test"), ("a", "b", "c", "d"), ("X", "x", "y", "y_test")]
+
+
+@st.composite
+def arrays(draw) -> dict[str, np.ndarray]:
+    """The arrays of a .npz file."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    shape = draw(st.sampled_from(SHAPES))
+    x = rng.normal(size=(SIZE, *shape))
+    if len(shape) > 1 and draw(st.booleans()):
+        x = draw(st.sampled_from([1.0, 255.0])) * rng.uniform(size=x.shape)
+        x = np.round(x) if draw(st.booleans()) else x
+    elif x.size:
+        columns = draw(st.sampled_from(["one", "each", "constant", "duplicate"]))
+        scale = draw(st.sampled_from(SCALES))
+        x = x * scale + draw(st.sampled_from(OFFSETS))
+        if columns == "each":
+            x[..., 0] = rng.normal(size=x[..., 0].shape)
+        elif columns != "one":
+            x[..., 0] = 7.0 if columns == "constant" else x[..., -1]
+    if x.size and (value := draw(st.sampled_from(SPOILT))) is not None:
+        x.flat[draw(st.integers(0, x.size - 1))] = value
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numbers that a type does not hold
+        x = x.astype(draw(st.sampled_from(DTYPES[:2] * 4 + DTYPES)))
+    known = draw(st.sampled_from(LABELS))
+    y = np.array([known[i % len(known)] for i in range(SIZE)] if known else [])
+    y = rng.permutation(y) if draw(st.booleans()) else y
+    order = draw(st.sampled_from(["C", "F"]))
+    x = np.asarray(x, order=order) if x.ndim else x
+    values = [x, y]
+    if draw(st.booleans()) and x.ndim:
+        end = draw(st.sampled_from([8, SIZE, SIZE, SIZE, 0]))
+        y_test = draw(st.sampled_from([y, y, y, y.astype(str)]))
+        values += [
+            draw(st.sampled_from([x, x, x, x, x[:, :1]]))[:end] if x.ndim > 1 else x,
+            y_test[:end],
+        ]
+    return dict(zip(draw(st.sampled_from(NAMES)), values, strict=False))
+
+
+@cache
+def _step(shape: tuple[int, ...], num_classes: int):
+    """Parameters from examples and labels, and the loss, gradient and densities there, compiled."""
+    config = ConfigDict({"data": {"name": "npz"}, "prior": {"means": "random"}})
+    config.flow = dict(name="vector_realnvp", steps=1, hidden=(4,))
+    if len(shape) == 3:
+        config.flow = dict(name="glow", stages=((1, 1),), width=4)
+    model = build(complete(config), Info(shape, num_classes, 256 if len(shape) == 3 else 0))
+
+    def step(x, y):
+        params = model.init(jax.random.key(0), x, y)
+        gradient = jax.grad(lambda params: model.log_density(params, x).mean())(params)
+        return params, gradient, model.log_density(params, x), model.class_log_density(params, x)
+
+    return jax.jit(step)
+
+
+def of_data(given_arrays: dict[str, np.ndarray], folder: Path, with_step: bool = False) -> str:
+    """What becomes of arrays: TAKEN, REFUSED, or an AssertionError or another error."""
+    path = folder / "own.npz"
+    np.savez(path, **given_arrays)
+    data = ConfigDict(
+        dict(name="npz", data_dir=str(path), label="", image_size=0, num_labels=-1, split_file="")
+        | dict(split_seed=0, validation=0)
+    )
+    try:
+        info = datasets.info(data)
+        dataset = datasets.load(data)
+        split = splits.make_split(dataset, data)
+    except (InputError, FileNotFoundError) as error:
+        assert "\n" not in str(error)
+        assert "own.npz" in str(error) or "config.data" in str(error), error
+        return REFUSED
+    assert dataset.info == info
+    assert np.isfinite(dataset.x_train).all() and np.isfinite(dataset.x_test).all()
+    assert 0 < len(dataset.classes) == info.num_classes <= len(dataset.y_train)
+    if not info.levels:
+        varies = np.ptp(dataset.x_train, axis=0) > 0
+        np.testing.assert_allclose(dataset.x_train.std(0)[varies], 1, rtol=0.01)
+    assert all(
+        "nan" not in line.lower() for line in describe.lines(describe.describe(dataset, split))
+    )
+    fits = not info.levels or not (info.shape[0] % 2 or info.shape[1] % 2)
+    if with_step and info.num_classes < 5 and fits:
+        x = dataset.x_train[np.arange(8) % len(dataset.x_train)].astype(np.float32)
+        y = dataset.y_train[np.arange(8) % len(dataset.y_train)]
+        x = x + 0.5 if info.levels else x
+        for leaf in jax.tree.leaves(jax.device_get(_step(info.shape, info.num_classes)(x, y))):
+            assert np.isfinite(leaf).all()
+    return TAKEN
+
+
+# ------------------------------------------------------------------------------- configs
+
+TINY = {
+    "moons": ["flow.steps=1", "flow.hidden=(4,)"],
+    "digits": ["flow.stages=((1,1),)", "flow.width=4", "train.microbatches=0"],
+}
+VALUES = [
+    "0", "1", "2", "3", "-1", "0.5", "1.5", "0.05", "8", "16", "1e-3", "1e30", "inf", "nan", "-inf",
+    "1e400", "99999999999", "True", "None", "", "a", "()", "(1,)", "(0,)", "(-1,2)", "(4,4)",
+    "(1,a)", "('a',)", "((1,1),)", "((0,0),)", "((1,2,3),)", "[]", "[1]", "{}", "b'x'", "(" * 300,
+    "9" * 5000, "random", "circle", "data", "split", "latents", "cross_entropy", "constant",
+    "('means',)", "(10.0,0.1,0.1)", "bfloat16", "gaussianize", "moons", "glow", "code_glow",
+    "vector_realnvp", "image_realnvp",
+]  # fmt: skip
+
+
+def _fields() -> list[str]:
+    names = {name for name, _ in fields_of(cli.resolve("moons", []).config)} | RANGES.keys()
+    return [*sorted(names - {"train.steps", "data.data_dir"}), "nothing", "flow", ""]
+
+
+@st.composite
+def overrides(draw) -> tuple[str, dict[str, str]]:
+    """An experiment, and one to three fields as a command line sets them."""
+    spec = draw(st.sampled_from(sorted(TINY)))
+    names = draw(st.lists(st.sampled_from(_fields()), min_size=1, max_size=3, unique=True))
+    return spec, {name: draw(st.sampled_from(_near(name) * 8 + VALUES)) for name in names}
+
+
+def _near(name: str) -> list[str]:
+    """Values that a field may hold, the ends of its range among them."""
+    if name not in RANGES or RANGES[name].items:
+        return []
+    ends = RANGES[name]
+    inside = [ends.least, ends.least + 1, 4, 0.1, ends.most]
+    return [str(int(value) if ends.whole and value < 1e300 else value) for value in inside]
+
+
+def of_config(given_config: tuple[str, dict[str, str]], workdir: Path | None = None) -> str:
+    """What becomes of overrides: REFUSED, or TAKEN, with a run of two steps in ``workdir``."""
+    spec, changed = given_config
+    tiny = dict(setting.split("=", 1) for setting in [*TINY[spec], "train.steps=2"])
+    if "flow.name" in changed:
+        tiny = {name: value for name, value in tiny.items() if not name.startswith("flow.")}
+    try:
+        config = cli.resolve(spec, list((tiny | changed).items())).config
+        experiment = make_experiment(config)
+        state = make_state(experiment, make_optimizer(config))
+        try:
+            shapes = jax.eval_shape(state)
+        except ValueError as error:  # which training names
+            return REFUSED if "\n" not in str(error) else str(error)
+        size = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+        if workdir and size < 1e6 and config.train.batch_labeled <= 256:
+            result = train(config, workdir)
+            assert np.isfinite(result.accuracy) and np.isfinite(result.bits_per_dim)
+    except (InputError, FileNotFoundError, FloatingPointError) as error:
+        assert "\n" not in str(error)
+        names = [name.rpartition(".")[2] for name in changed]
+        assert any(name in str(error) for name in names) or "config" in str(error), error
+        return REFUSED
+    return TAKEN
+
+
+# ------------------------------------------------------------------------------- by hand
+
+SECONDS = 600
+RUNS = 25  # of configs that are taken
+
+
+class _TooLong(Exception):
+    pass
+
+
+def _count(strategy, outcome, number: int, seconds: int = SECONDS) -> collections.Counter:
+    counts: collections.Counter = collections.Counter()
+
+    def stop(*_):
+        raise _TooLong
+
+    signal.signal(signal.SIGALRM, stop)
+
+    @settings(
+        max_examples=number, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(strategy)
+    def draw(value):
+        signal.alarm(seconds)
+        try:
+            counts[outcome(value)] += 1
+        except _TooLong:
+            counts["hang"] += 1
+            print("hang", value, file=sys.stderr)
+        except Exception as error:  # is what is counted
+            counts["traceback"] += 1
+            line = re.sub(r"\s+", " ", f"{type(error).__name__}: {error}")[:300]
+            print("traceback", repr(value)[:600], line, file=sys.stderr)
+        finally:
+            signal.alarm(0)
+
+    draw()
+    return counts
+
+
+def main() -> None:
+    number = int(sys.argv[1])
+    runs = 0
+    with tempfile.TemporaryDirectory() as folder:
+
+        def config(value):
+            nonlocal runs
+            outcome = of_config(value)
+            if outcome == TAKEN and runs < RUNS:
+                runs += 1
+                return of_config(value, Path(folder) / str(runs))
+            return outcome
+
+        data = _count(arrays(), partial(of_data, folder=Path(folder), with_step=True), number)
+        print("data:", dict(data), flush=True)
+        configs = _count(overrides(), config, number)
+        print(f"configs: {dict(configs)}, {runs} of those taken trained for two steps", flush=True)
+
+
+if __name__ == "__main__":
+    main()
