@@ -1,5 +1,6 @@
 """What a config may hold: fields, choices, ranges, and how they must fit each other."""
 
+import reprlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -44,6 +45,8 @@ def validate(config: ConfigDict) -> None:
         ranges.check(name, value)
         if isinstance(value, str) and not value.isprintable():
             raise InputError(f"config.{name} is {value!r}, expected letters that can be printed")
+        if isinstance(value, str) and any(len(part) > 255 for part in value.split("/")):
+            raise InputError(f"config.{name} is {reprlib.repr(value)}, longer than a file's name")
     for name in ("prior.means", "loss.labeled", "loss.consistency", "optimizer.schedule"):
         _check_choice(name, fields[name], CHOICES[name])
     _check_choice("model", config.model, MODELS)  # which tests add to

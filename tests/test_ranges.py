@@ -67,6 +67,7 @@ BAD = [
     ("moons", "augment.affine=(1,2)", r"augment.affine is \(1, 2\), expected a tuple of no or"),
     ("moons", "flow.dtype=int32", "flow.dtype is 'int32', expected one of float32"),
     ("moons", "data.data_dir=a\0b", "data.data_dir is 'a.x00b', expected letters"),
+    ("moons", "data.split_file=" + "a" * 300, "data.split_file is .*, longer than a file's name"),
     ("moons", "train.steps=" + "(" * 500, "train.steps is"),
     ("moons", "=3", "config. is no field"),
     ("digits", "flow.stages=()", r"flow.stages is \(\), expected a tuple of one or more groups"),
