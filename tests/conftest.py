@@ -1,6 +1,7 @@
 """Settings of every test: two virtual CPU devices unless the environment says otherwise, and few
 examples of hypothesis unless HYPOTHESIS_PROFILE is "long"."""
 
+import gc
 import os
 import shutil
 import sys
@@ -23,6 +24,9 @@ if IS_FIRST:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="flowgmm_jax-")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
+
+# JAX's traces are many objects that stay: looking for garbage among them takes 5% of the time.
+gc.set_threshold(10_000, 20, 50)
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # of a checkout that is not installed
 

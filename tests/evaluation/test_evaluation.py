@@ -16,7 +16,7 @@ from sklearn import metrics as sklearn_metrics
 import flowgmm_jax as fg
 from flowgmm_jax.config import complete
 from flowgmm_jax.data import datasets
-from flowgmm_jax.evaluation import passes
+from flowgmm_jax.evaluation import ood_scores, passes
 from flowgmm_jax.evaluation.statistics import make_evaluator
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.trained import load_trained
@@ -105,7 +105,9 @@ def evaluated(workdir):
 
 @pytest.fixture(scope="module")
 def image_evaluated(image_workdir):
-    fg.evaluate(image_workdir, ood=["inverted"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ood_scores, "COMPONENTS", (1, 2))  # fewer mixtures to fit
+        fg.evaluate(image_workdir, ood=["inverted"])
     return image_workdir / "eval"
 
 

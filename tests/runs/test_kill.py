@@ -16,7 +16,7 @@ import tiny
 from flowgmm_jax.training.trainer import load_state, train
 
 ROOT = Path(__file__).parents[2]
-OFTEN = {"steps": 400, "log_every": 10, "eval_every": 50, "checkpoint_every": 20}
+OFTEN = {"steps": 200, "log_every": 10, "eval_every": 50, "checkpoint_every": 20}
 
 
 def rows(workdir):

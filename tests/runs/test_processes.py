@@ -22,9 +22,10 @@ from flowgmm_jax.training.trainer import load_state, train
 
 ROOT = Path(__file__).parents[2]
 FIELDS = {
-    "train.steps": 400,
+    "train.steps": 200,
+    "train.log_every": 50,
     "train.eval_every": 0,
-    "train.checkpoint_every": 200,
+    "train.checkpoint_every": 100,
     "train.microbatches": 4,
 }
 SLOWLY = {"train.log_every": 1, "train.checkpoint_every": 5}  # leaves time to send a signal
@@ -133,7 +134,7 @@ def test_a_process_that_no_cluster_started_trains_at_once_and_without_a_message(
 def test_process_0_alone_writes_and_reports(runs):
     root, printed, errors = runs
     rows = (root / "processes" / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(row)["step"] for row in rows] == [100, 200, 300, 400]
+    assert [json.loads(row)["step"] for row in rows] == [50, 100, 150, 200]
     assert "accuracy (%)" in printed[1]
     assert printed[2] == ""
     assert errors[2] == []
@@ -143,7 +144,7 @@ def test_process_0_alone_writes_and_reports(runs):
 def test_a_run_goes_on_with_other_devices(runs, tmp_path, name, num_devices):
     root, _, _ = runs
     run = shutil.copytree(root / name, tmp_path / "run")
-    shutil.rmtree(run / "checkpoints" / "400")
+    shutil.rmtree(run / "checkpoints" / "200")
     if num_devices == 4:
         codes, _, errors = end([start(run, num_devices=4)])
         assert codes == [0], errors
