@@ -178,12 +178,7 @@ BIJECTORS: dict[str, Entry] = {
         normal(2, 3, 4, 8),
     ),
     "pixel_groups": plain(
-        flows.pixel_groups(4, 2, 3.0, 2, True, 4, 1, 1, 2, class_width=4, class_blocks=1),
-        pixels(4, 8, 8, 1, levels=4),
-        inverse_error=5e-3,
-    ),
-    "pixel_groups of colours": plain(
-        flows.pixel_groups(4, 2, 3.0, 1, False, 4, 1, 1, 2),
+        flows.pixel_groups(4, 2, 3.0, 1, True, 4, 1, 1, 2, class_width=4, class_blocks=1),
         pixels(4, 4, 4, 3, levels=4),
         inverse_error=5e-3,
     ),

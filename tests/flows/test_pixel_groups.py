@@ -10,6 +10,7 @@ from helpers import compiled, initialised
 
 from flowgmm_jax import density, flows, gmm
 from flowgmm_jax.flows import grey_levels
+from flowgmm_jax.flows.pixel_groups import GROUPS
 
 
 def small(levels, **kwargs):
@@ -61,6 +62,15 @@ def test_the_class_posterior_needs_no_network_of_the_density():
     gradients = compiled(jax.grad(loss))(params)["flow"]
     used = [any(np.any(leaf) for leaf in jax.tree.leaves(layer)) for layer in gradients]
     assert used == [False, False, True, True, False, False]
+
+
+def test_a_group_refines_the_grid_of_those_before_it():
+    squeeze = flows.squeeze()
+    image = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
+    cell, _ = squeeze.forward((), squeeze.forward((), image)[0])
+    groups, _ = flows.split_groups(GROUPS[2]).forward((), cell)
+    pixels = [sorted(np.ravel(group).astype(int).tolist()) for group in groups]
+    assert pixels == [[1], [5], [15], [7, 13], [0, 2, 8, 10], [3, 4, 6, 9, 11, 12, 14]]
 
 
 @pytest.mark.parametrize("levels", [2, 3, 16, 256])
