@@ -104,7 +104,7 @@ class Views(NamedTuple):
     Attributes:
       student: the view x' that is trained on.
       teacher: the view x'' that gives pseudo-labels.
-      density: the view whose density is trained: the example itself, dequantised, or None.
+      density: the view whose density is trained: the teacher's, dequantised, or None.
     """
 
     student: View
@@ -137,15 +137,14 @@ def make_views(config: ConfigDict, info: Info) -> Views:
     """The views that ``config.augment`` describes.
 
     If the density has a view of its own (``config.train.batch_density``), only that one is
-    dequantised, and it is not transformed, since the density is that of the data; the others, which
-    are classified, have pixels at the centres of their grey levels.
+    dequantised; the others, which are classified, have pixels at the centres of their grey levels.
     """
     weak, strong = _transforms(config.augment)
     to_float = pixel_centres if config.train.batch_density else dequantize
     return Views(
         view(strong, info.levels, to_float),
         view(weak, info.levels, to_float),
-        view([], info.levels) if config.train.batch_density else None,
+        view(weak, info.levels) if config.train.batch_density else None,
     )
 
 
