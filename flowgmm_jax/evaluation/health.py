@@ -64,8 +64,8 @@ def evaluate(trained: Trained) -> Section:
 
     Metrics: ``inverse_error_max``, in units of x, grey levels for images; and in ``health``
     ``inverse_error`` (``max``, quantiles), ``log_det_error`` in nats if D is at most 1024,
-    ``nonfinite`` (a fraction), ``log_scale`` (smallest, largest) and ``layers``, the same per
-    layer.
+    ``nonfinite`` (a fraction), ``log_scale`` (smallest, largest; None without couplings) and
+    ``layers``, the same per layer.
     """
     dimension, levels = trained.info.size, trained.info.levels
     params, model = trained.params, trained.model
@@ -84,12 +84,13 @@ def evaluate(trained: Trained) -> Section:
     x = dequantized(np.arange(len(first)), first, levels)
     layers = inspect_layers(flow, flow_params, x)
     scales = np.array([layer.log_scale for layer in layers])
+    scales = scales[~np.isnan(scales).any(axis=1)]  # of the couplings, if there are any
     metrics = {
         "inverse_error": {
             "max": float(error.max()),
             **{f"quantile_{q}": float(np.quantile(error, q)) for q in QUANTILES},
         },
-        "log_scale": [float(np.nanmin(scales[:, 0])), float(np.nanmax(scales[:, 1]))],
+        "log_scale": [float(scales.min()), float(scales.max())] if len(scales) else None,
         "nonfinite": float(1 - finite.mean()),
         "layers": [
             {
@@ -106,9 +107,10 @@ def evaluate(trained: Trained) -> Section:
     rows = [
         Row(f"inverse error, largest ({unit})", f"{error.max():.2g}"),
         Row("inverse error, median", f"{np.median(error):.2g}"),
-        Row("log-scales of couplings", "{:.2f} to {:.2f}".format(*metrics["log_scale"])),
         Row("values that are not finite", f"{metrics['nonfinite']:.2%}"),
     ]
+    if len(scales):
+        rows.insert(2, Row("log-scales of couplings", f"{scales.min():.2f} to {scales.max():.2f}"))
     if dimension <= JACOBIAN_DIMENSION:
         differences = log_det_error(flow, flow_params, x[:JACOBIAN_EXAMPLES])
         metrics["log_det_error"] = float(differences.max())
