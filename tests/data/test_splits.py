@@ -116,7 +116,7 @@ def test_impossible_numbers_are_refused(dataset, fields, message):
 
 
 def test_a_negative_number_of_validation_examples_is_refused():
-    with pytest.raises(InputError, match="config.data.validation is -1, expected at least 0"):
+    with pytest.raises(InputError, match="config.data.validation is -1, expected an integer, 0"):
         validate(load_config("moons", validation=-1))
 
 

@@ -149,9 +149,6 @@ BIJECTORS: dict[str, Entry] = {
     "conditional": conditioned(given_step, normal(2, 4, 4, 5)),
     "conditional_affine in a conditional": conditioned(given_affine, normal(2, 4, 4, 5)),
     "multiscale": conditioned(three_scales, normal(4, 4, 4, 4)),
-    "image_realnvp": conditioned(
-        lambda dtype=None: flows.image_realnvp(16, (4,), 1, dtype=dtype), pixels(2, 4, 4, 1)
-    ),
     "image_realnvp of two scales": conditioned(
         lambda dtype=None: flows.image_realnvp(16, (4, 4), 1, dtype=dtype), pixels(2, 4, 4, 1)
     ),

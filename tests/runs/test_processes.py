@@ -22,6 +22,7 @@ from flowgmm_jax.training.trainer import load_state, train
 
 ROOT = Path(__file__).parents[2]
 FIELDS = {
+    "data.name": "pinwheel",  # needs no scikit-learn, which takes a second of every start
     "train.steps": 200,
     "train.log_every": 50,
     "train.eval_every": 0,
