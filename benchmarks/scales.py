@@ -7,10 +7,13 @@ trained end to end with five seeds of the data and the run, and should have the 
 first.
 """
 
+import platform
 import sys
 import tempfile
+from datetime import date
 from pathlib import Path
 
+import jax
 import numpy as np
 
 import flowgmm_jax as fg
@@ -71,7 +74,8 @@ def main() -> None:
             )
             print(rows[-1], file=sys.stderr, flush=True)
     text = "# Columns in any units\n\n`python benchmarks/scales.py results/scales.md`: "
-    text += "mean ± standard deviation of the test accuracy over five seeds.\n\n"
+    text += "mean ± standard deviation of the test accuracy over five seeds.\n"
+    text += f"CPU, Python {platform.python_version()}, jax {jax.__version__}, {date.today()}.\n\n"
     Path(sys.argv[1]).write_text(text + "\n".join(rows) + "\n")
 
 

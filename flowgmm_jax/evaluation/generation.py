@@ -1,12 +1,14 @@
 """Means and samples of a trained model (poster, Figure 4 a, b)."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from flowgmm_jax import gmm
 from flowgmm_jax.evaluation import figures, interpolation, poster
-from flowgmm_jax.evaluation.judge import judge_images, make_judge
+from flowgmm_jax.evaluation.judge import judge_images, make_judge, spread
 from flowgmm_jax.evaluation.passes import map_batches
 from flowgmm_jax.evaluation.report import Picture, Row, Section
 from flowgmm_jax.trained import Trained
@@ -14,6 +16,11 @@ from flowgmm_jax.trained import Trained
 SAMPLES = 10  # of each class
 TEMPERATURES = (0.0, 0.25, 0.5, 0.7, 0.85, 1.0)
 JUDGED = 1000  # samples, of all classes together, at each temperature
+NOTE = (
+    "The judge of samples is a vote of the three nearest training images, by pixels, and knows all "
+    f"labels, which the model does not. It judges about {JUDGED:,} samples, as many of each "
+    "class, and as many test images. A distance below that of test images would mean copies."
+)
 
 
 def sample_classes(trained: Trained, key: jax.Array, temperature: float, count: int) -> np.ndarray:
@@ -105,7 +112,8 @@ def _judged(trained: Trained) -> tuple[dict, list[Row]]:
     num_classes = trained.info.num_classes
     count = max(2, JUDGED // num_classes)
     labels = np.repeat(np.arange(num_classes), count)
-    real = judge_images(judge, trained.dataset.x_test[:JUDGED], trained.dataset.y_test[:JUDGED])
+    shown = spread(len(trained.dataset.y_test), JUDGED)
+    real = judge_images(judge, trained.dataset.x_test[shown], trained.dataset.y_test[shown])
     found = {}
     for temperature in TEMPERATURES[1:]:
         x = sample_classes(trained, jax.random.key(1), temperature, count)
@@ -120,20 +128,14 @@ def _judged(trained: Trained) -> tuple[dict, list[Row]]:
         ("distance to the nearest training image", "nearest"),
         ("distance between two images of a class", "diversity"),
     ]:
-        ratio = getattr(found[1.0], field) / getattr(real, field)
+        of_samples, of_test = getattr(found[1.0], field), getattr(real, field)
+        ratio = of_samples / of_test if of_test else math.inf
         rows.append(Row(f"{name}, samples at T = 1 over test images", f"{ratio:.2f}"))
     metrics = {
         "test": real._asdict(),
         **{f"temperature_{t:g}": judged._asdict() for t, judged in found.items()},
     }
     return {"samples": metrics}, rows
-
-
-NOTE = (
-    f"The judge of samples is a vote of the three nearest of all training images, by pixels, with "
-    f"all labels, which the model did not see. It judges about {JUDGED:,} samples, as many of each "
-    "class, and as many test images. A distance below that of test images would mean copies."
-)
 
 
 def evaluate(trained: Trained) -> Section:

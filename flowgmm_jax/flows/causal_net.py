@@ -71,9 +71,8 @@ class MaskedConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, window: bool = False) -> jax.Array:
-        middle = self.size // 2
-        mask = np.zeros((self.size**2, 1, 1), np.float32)
-        mask[: self.size * middle + middle + self.sees_itself] = 1
+        middle = self.size**2 // 2
+        mask = np.arange(self.size**2) < middle + self.sees_itself
         # Half of the inputs are masked: twice the variance keeps that of the output.
         scaled = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
         shape = (self.size, self.size, x.shape[-1], self.features)

@@ -1,9 +1,10 @@
-"""Distributions over the grey levels of a pixel, whose parameters a network computes.
+"""Distributions over the grey levels of a pixel, and the map to a normal variable through them.
 
-Level 0, the background of drawings, has a mass of its own; the other levels share what remains as
-a mixture of discretised logistic distributions (Salimans et al. 2017, "PixelCNN++",
-https://arxiv.org/abs/1701.05517, section 2.1). Two separate peaks are what affine couplings cannot
-make of one normal distribution.
+``to_normal`` takes the masses of any distribution. Those of ``mixture`` have parameters that a
+network can compute: level 0, the background of drawings, has a mass of its own; the other levels
+share what remains as a mixture of discretised logistic distributions (Salimans et al. 2017,
+"PixelCNN++", https://arxiv.org/abs/1701.05517, section 2.1). Two separate peaks are what affine
+couplings cannot make of one normal distribution.
 """
 
 import math

@@ -17,9 +17,10 @@ shifts:
 
 If the prior's mean of class k is r at the k-th number of the code and zero elsewhere, the
 classifier moves an image of class k to that mean, and no farther, however sure it is: so codes of
-data are those that the prior draws, and what is drawn given them looks like data. The classifier
-and the networks of the density compete for nothing, and a loss of the class posterior needs only
-z_code.
+data are those that the prior draws, and what is drawn given them looks like data. A loss of the
+class posterior needs only z_code, so it does not reach the networks of the groups; a loss of the
+density does reach the classifier, through the code.
+
 The Jacobian is block triangular, so density, class posterior and inverse are exact. To draw class
 y: draw z_code around the mean of y, then the groups one after the other, given the code, and x_0
 at the end.
@@ -71,8 +72,8 @@ def split_groups(groups: tuple[tuple[int, ...], ...]) -> Bijector:
 
 
 def _shift(classifier: Classifier, radius: float, image: jax.Array) -> Bijector:
-    """Adds ``radius`` times the softmax of a classifier of an image to the first of the numbers of
-    an event (B, H, W, n)."""
+    """Adds ``radius`` times the class probabilities of an image to the first numbers of an event
+    (B, H, W, n)."""
 
     def shift(params, x):
         size = math.prod(x.shape[1:])

@@ -42,7 +42,7 @@ def guarded(model: Model, info: Info) -> Model:
 
     def init(key, x, y):
         x = _examples((), x, info)
-        y = _array(y, "y")
+        y = as_array(y, "y")
         if not len(x) or y.shape != (len(x),):
             raise InputError(
                 f"y has shape {y.shape}, expected one label of each of {len(x)} examples"
@@ -50,7 +50,7 @@ def guarded(model: Model, info: Info) -> Model:
         return model.init(key, x, y)
 
     def decode(params, z):
-        z = _floats(params, _array(z, "z"))
+        z = _floats(params, as_array(z, "z"))
         if z.ndim != 2 or z.shape[1] != info.size:
             raise InputError(f"z has shape {z.shape}, expected (batch, {info.size})")
         return _of_any_size(lambda z: model.decode(params, z), z)
@@ -73,7 +73,7 @@ def guarded(model: Model, info: Info) -> Model:
     )
 
 
-def _array(values: Any, name: str) -> jax.Array | np.ndarray:
+def as_array(values: Any, name: str) -> jax.Array | np.ndarray:
     """An array of real numbers; one of JAX as it is."""
     if not isinstance(values, jax.Array):
         try:
@@ -88,11 +88,16 @@ def _array(values: Any, name: str) -> jax.Array | np.ndarray:
     return values
 
 
-def _examples(params: Params, x: Any, info: Info) -> jax.Array:
-    x = _array(x, "x")
-    if x.ndim != len(info.shape) + 1 or x.shape[1:] != info.shape:
-        expected = ", ".join(map(str, info.shape))
+def check_shape(x: jax.Array | np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raises InputError for examples x that are not (batch, *shape)."""
+    if x.ndim != len(shape) + 1 or x.shape[1:] != shape:
+        expected = ", ".join(map(str, shape))
         raise InputError(f"x has shape {x.shape}, expected (batch, {expected})")
+
+
+def _examples(params: Params, x: Any, info: Info) -> jax.Array:
+    x = as_array(x, "x")
+    check_shape(x, info.shape)
     is_float = jnp.issubdtype(x.dtype, jnp.floating)
     x = _floats(params, x)
     return x if is_float or len(info.shape) != 3 else x + 0.5
@@ -116,7 +121,7 @@ def _of_any_size(function: Callable, x: jax.Array) -> jax.Array:
 
 def _labels(labels: Any, num_classes: int) -> tuple[jax.Array, jax.Array | None]:
     """Labels int32 (B,), and which of them are classes if that cannot be checked here."""
-    labels = _array(labels, "labels") if np.size(labels) else np.zeros(np.shape(labels), np.int32)
+    labels = as_array(labels, "labels") if np.size(labels) else np.zeros(np.shape(labels), np.int32)
     is_integer = jnp.issubdtype(labels.dtype, jnp.integer)
     if labels.ndim != 1 or not is_integer:
         raise InputError(f"labels are {labels.dtype} {labels.shape}, expected integers (batch,)")
@@ -132,6 +137,6 @@ def _labels(labels: Any, num_classes: int) -> tuple[jax.Array, jax.Array | None]
 def _check_temperature(temperature: Any) -> None:
     if isinstance(temperature, jax.core.Tracer):
         return
-    temperature = _array(temperature, "temperature")
+    temperature = as_array(temperature, "temperature")
     if temperature.size != 1 or not 0 <= float(temperature) < math.inf:
         raise InputError(f"temperature is {temperature}, expected a number of at least 0")

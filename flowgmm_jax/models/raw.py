@@ -12,6 +12,7 @@ from flowgmm_jax.data.preprocessing import LEVELS, Preprocessing
 from flowgmm_jax.density import bits_per_dim
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.models.base import Model
+from flowgmm_jax.models.door import as_array, check_shape
 
 
 def in_raw_units(model: Model, preprocessing: Preprocessing | None, size: int) -> Model:
@@ -71,12 +72,12 @@ def taking_raw(model: Model, preprocessing: Preprocessing, shape: tuple[int, ...
 def _vectors(preprocessing: Preprocessing, shape: tuple[int, ...]) -> Callable:
     def prepare(x):
         if isinstance(x, jax.Array):
-            _check_shape(x, shape)
+            check_shape(x, shape)
             dtype = jnp.promote_types(x.dtype, jnp.float32)
             centre, scale = (jnp.array(a, dtype) for a in preprocessing[:2])
             return (x.astype(dtype) - centre) / scale
-        x = _numbers(x)
-        _check_shape(x, shape)
+        x = as_array(x, "x")
+        check_shape(x, shape)
         return host.standardised(x, preprocessing)
 
     return prepare
@@ -94,7 +95,7 @@ def _raw_vectors(preprocessing: Preprocessing) -> Callable:
 
 def _images(preprocessing: Preprocessing, shape: tuple[int, ...]) -> Callable:
     def prepare(x):
-        x = x if isinstance(x, jax.Array) else _numbers(x)
+        x = as_array(x, "x")
         if x.ndim == 3 and shape[-1] == 1:
             x = x[..., None]
         elif preprocessing.channels_first and x.ndim == 4:
@@ -129,19 +130,3 @@ def _scaled(x: np.ndarray | jax.Array, image_size: int) -> np.ndarray:
     images = (Image.fromarray(a[..., 0] if a.shape[-1] == 1 else a) for a in np.asarray(x))
     result = np.stack([np.asarray(scaled(image, image_size)) for image in images])
     return result if result.ndim == 4 else result[..., None]
-
-
-def _numbers(x) -> np.ndarray:
-    try:
-        x = np.asarray(x)
-    except ValueError:  # of a ragged list
-        raise InputError("x is no array: expected examples of one shape") from None
-    if x.dtype.kind not in "fiub":
-        raise InputError(f"x is {x.dtype}, expected numbers")
-    return x
-
-
-def _check_shape(x: np.ndarray | jax.Array, shape: tuple[int, ...]) -> None:
-    if x.shape[1:] != shape or x.ndim != len(shape) + 1:
-        expected = ", ".join(map(str, shape))
-        raise InputError(f"x has shape {x.shape}, expected (batch, {expected})")

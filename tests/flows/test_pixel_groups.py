@@ -52,18 +52,6 @@ def test_the_class_is_in_the_first_latents():
     )
 
 
-def test_the_class_posterior_needs_no_network_of_the_density():
-    flow, x = small(16, class_code=True), np.full((2, 4, 4, 1), 3.5, np.float32)
-    params = {"flow": initialised(flow, x), "prior": gmm.with_means(3 * jnp.eye(3))}
-
-    def loss(params):
-        return jnp.square(density.tables(flow, params, x).logits).sum()
-
-    gradients = compiled(jax.grad(loss))(params)["flow"]
-    used = [any(np.any(leaf) for leaf in jax.tree.leaves(layer)) for layer in gradients]
-    assert used == [False, False, True, True, False, False]
-
-
 def test_a_group_refines_the_grid_of_those_before_it():
     squeeze = flows.squeeze()
     image = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
