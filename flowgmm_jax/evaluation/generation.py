@@ -19,7 +19,8 @@ JUDGED = 1000  # samples, of all classes together, at each temperature
 NOTE = (
     "The judge of samples is a vote of the three nearest training images, by pixels, and knows all "
     f"labels, which the model does not. It judges about {JUDGED:,} samples, as many of each "
-    "class, and as many test images. A distance below that of test images would mean copies."
+    "class, and at most as many test images. A distance below that of test images would mean "
+    "copies."
 )
 
 
