@@ -49,13 +49,11 @@ class Result(NamedTuple):
     seconds: float
 
 
-def make_state(experiment: Experiment, tx: optax.GradientTransformation) -> partial:
-    """A compiled function and its arguments: its value is the ``TrainState`` before any step."""
+def make_state(experiment: Experiment, tx: optax.GradientTransformation) -> Callable:
+    """A function of no arguments that returns the ``TrainState`` before the first step."""
     config = experiment.config
     x, y = initial_examples(experiment.dataset, experiment.split, config)
-    # XLA:CPU compiles the random numbers of an array for a second, or a fifth if unoptimised.
-    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    state = jax.jit(partial(init_state, experiment.model, tx), compiler_options=options)
+    state = jax.jit(partial(init_state, experiment.model, tx))
     return partial(state, jax.random.key(config.seed), x, y)
 
 
@@ -203,9 +201,9 @@ def load_state(workdir: str | Path) -> tuple[Model, TrainState]:
     return model, TrainState(**restore_newest(Path(workdir), like._asdict(), config))
 
 
-def _shapes(first_state: partial, experiment: Experiment) -> TrainState:
+def _shapes(first_state: Callable, experiment: Experiment) -> TrainState:
     try:
-        return first_state.func.eval_shape(*first_state.args)
+        return jax.eval_shape(first_state)
     except ValueError as error:  # of a layer that the examples do not fit
         raise InputError(
             f"config.flow does not fit examples of shape {experiment.info.shape}: {error}"
