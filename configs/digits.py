@@ -54,7 +54,8 @@ def get_config(variant: str = "") -> ConfigDict:
         # Means 7.9 standard deviations apart: one of two classes is taken for the other once in
         # 27,000.
         config.prior = dict(means="split", radius=5.6)
-        config.loss.marginal_weight = 3e-4
+        config.loss.marginal_weight = 3e-3
+        config.loss.temperature = 4.5
         config.augment.affine = (15.0, 0.15, 0.15)
         config.train.batch_density = 48
     return config

@@ -1,26 +1,29 @@
-"""Hostile data and configs, drawn by hypothesis, and what becomes of each: a finite result or one
-line that names the file or the field.
+"""Hostile arrays, tables, folders of images and configs, drawn by hypothesis, and what becomes of
+each: a finite result or one line that names the file or the field.
 
     python tests/hostile.py 2000
 
-draws so many of each, takes a step of training on the data and on some of the configs that were
-taken, and prints how many were taken, refused, raised something else, or took too long.
+draws so many of each, takes a gradient on the data and a step of training on some of the configs
+that were taken, and prints how many were taken, refused, raised something else, or took too long.
 """
 
 import collections
 import re
+import shutil
 import signal
 import sys
 import tempfile
 import warnings
 from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ml_collections import ConfigDict
+from PIL import Image
 
 from flowgmm_jax import cli
 from flowgmm_jax.config import complete, fields_of
@@ -53,17 +56,17 @@ DTYPES = [
 SCALES = [1e-300, 1e-30, 1e-6, 1.0, 100.0, 1e6, 1e30, 1e300]
 OFFSETS = [0.0, 0.0, 1.0, -1e3, 1e7, 1e12, 1e30]
 SHAPES = (
-    [(2,), (3,)] * 4
-    + [(4, 4), (4, 8, 3)] * 2
+    [(2,), (3,)] * 10
+    + [(4, 4), (4, 8, 3)] * 5
     + [(1,), (4, 4), (4, 4, 1), (4, 8, 3), (3, 8, 8), (8, 8, 9), (2, 2, 2), (0,), ()]
 )
-LABELS = [[0, 1], [0, 1, -1], [0, 1, 2], ["cat", "dog"], [1.0, 2.0]] * 4 + [
+LABELS = [[0, 1], [0, 1, -1], [0, 1, 2], ["cat", "dog"], [1.0, 2.0]] * 10 + [
     [1, 10], [0, 1, 2, 98101], [-1, 0, 1], [-1, 1], [-2, 0], [2**40, 3], [255, 0, 1],
     [0.0, 1.0], [0.5, 1.0], [float("nan"), 0.0, 1.0], [float("inf"), 0.0], [True, False],
     ["cat", "dog"], ["", "cat", "dog"], ["cat", "Cat"], ["unlabelled", "cat"], ["0", "1"], [7], [],
 ]  # fmt: skip
 SPOILT = [None] * 20 + [np.nan, np.inf, 1e38, -99999.0]
-NAMES = [("x_train", "y_train", "x_test", "y_test"), ("x", "y", "x_test", "y_test")] * 6
+NAMES = [("x_train", "y_train", "x_test", "y_test"), ("x", "y", "x_test", "y_test")] * 15
 NAMES += [("images", "labels", "x_test", "y_test"), ("a", "b", "c", "d"), ("X", "x", "y", "y_test")]
 
 
@@ -105,6 +108,112 @@ def arrays(draw) -> dict[str, np.ndarray]:
     return dict(zip(draw(st.sampled_from(NAMES)), values, strict=False))
 
 
+HEADERS = ["a,b,label"] * 12 + [
+    "label,a,b", "a,b,Class", "a,b,y", "a,a,label", "a,b,label,label", "a,b,c", "1,2,3", "a,,label",
+    "label", "", "a;b;label", '"a","b","label"', "a,b,label,class", " a , b , label ",
+]  # fmt: skip
+CELLS = ["1", "-2.5", "3e4", "0.25", "7", "1e-3"] * 8 + [
+    "", "NA", "nan", "inf", "-inf", "1e400", "1,5", "abc", "True", "0x10", "1_000", '"2"', "-99999",
+    "1e300", "2024-01-01", "é", " 4 ", "9" * 400,
+]  # fmt: skip
+ENDS = ["\n"] * 4 + ["\r\n", "\r"]
+
+
+@st.composite
+def text_tables(draw) -> tuple[str, bytes]:
+    """The name of a file and its bytes: a table."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    header = draw(st.sampled_from(HEADERS))
+    columns = header.split(",")
+    known = [str(label) for label in draw(st.sampled_from(LABELS))] or [""]
+    odd = draw(st.sampled_from([0.0, 0.0, 0.0, 0.02, 0.3]))
+    names = ("label", "class", "y", "target")
+    rows = []
+    for i in range(draw(st.sampled_from([SIZE] * 6 + [0, 1, 3]))):
+        cells = [
+            known[i % len(known)]
+            if column.strip(' "').lower() in names
+            else str(rng.choice(CELLS))
+            if rng.uniform() < odd
+            else f"{rng.normal():.4g}"
+            for column in columns
+        ]
+        rows.append(cells if rng.uniform() > odd / 10 else cells[1:])
+    separator, ending = draw(st.sampled_from([(",", ".csv")] * 6 + [("\t", ".tsv"), (";", ".csv")]))
+    lines = [header.replace(",", separator), *[separator.join(row) for row in rows]]
+    text = draw(st.sampled_from(ENDS)).join(lines) + draw(st.sampled_from(["", "\n", "\n\n"]))
+    encoding = draw(st.sampled_from(["utf-8"] * 6 + ["utf-8-sig", "utf-16", "latin-1"]))
+    content = text.encode(encoding, "replace")
+    return f"own{ending}", content[: draw(st.sampled_from([None] * 12 + [0, 1, 17]))]
+
+
+class Picture(NamedTuple):
+    """What a file of a folder holds.
+
+    Attributes:
+      mode: of Pillow.
+      size: width and height.
+      seed: of its pixels.
+      spoilt: "" or a way in which the file is no image.
+    """
+
+    mode: str
+    size: tuple[int, int]
+    seed: int
+    spoilt: str
+
+
+CLASSES = [["cat", "dog"]] * 6 + [
+    ["cat"], ["cat", "Cat"], ["cat", "unlabelled"], ["cat", "dog", "__MACOSX"], ["cat", "@eaDir"],
+    ["0", "1"], ["cat", "dog", "unlabeled"], ["cat", " "], ["un chat", "ein Hund", "é"],
+]  # fmt: skip
+PARTS = [["train", "test"]] * 3 + [["."]] * 3 + [["train"], ["training"], ["Train", "Test"]]
+MODES = ["L", "RGB"] * 6 + ["RGBA", "LA", "P", "1", "I", "I;16", "F", "CMYK"]
+SIZES = [(8, 8)] * 12 + [(8, 4), (9, 9), (1, 1), (600, 2)]
+SPOILT_FILES = [""] * 24 + ["empty", "cut", "text"]
+ENDINGS = [".png"] * 8 + [".PNG", ".bmp", ".tif", ".webp", ".jpg", ".gif", ".txt", ""]
+
+
+@st.composite
+def folders(draw) -> dict[str, Picture]:
+    """Files by their paths: a folder of images."""
+    classes, parts = draw(st.sampled_from(CLASSES)), draw(st.sampled_from(PARTS))
+    modes = draw(st.lists(st.sampled_from(MODES), min_size=1, max_size=2))
+    sizes = draw(st.lists(st.sampled_from(SIZES), min_size=1, max_size=2))
+    endings = draw(st.lists(st.sampled_from(ENDINGS), min_size=1, max_size=2))
+    spoilt = draw(st.sampled_from(SPOILT_FILES))
+    prefix = draw(st.sampled_from([""] * 12 + ["._", ".", "below/"]))
+    files = {}
+    for part in parts:
+        for name in classes:
+            for i in range(draw(st.sampled_from([6] * 6 + [0, 1]))):
+                path = f"{part}/{name}/{prefix}{i}{endings[i % len(endings)]}"
+                is_first = not files
+                picture = Picture(
+                    modes[i % len(modes)], sizes[i % len(sizes)], i, spoilt * is_first
+                )
+                files[path] = picture
+    return files
+
+
+def _write(path: Path, picture: Picture) -> None:
+    rng = np.random.default_rng(picture.seed)
+    width, height = picture.size
+    image = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    if picture.mode == "I;16":
+        image = Image.fromarray(rng.integers(0, 2**16, (height, width), dtype=np.uint16))
+    elif picture.mode != "RGB":
+        image = image.convert("L" if picture.mode in ("I", "F", "LA") else picture.mode)
+        image = image.convert(picture.mode)
+    try:
+        image.save(path, format=None if path.suffix else "PNG")
+    except (OSError, ValueError):  # a format that does not hold such images
+        image.convert("RGB").save(path, format="PNG")
+    content = path.read_bytes()
+    spoilt = {"empty": b"", "cut": content[: len(content) // 2], "text": b"no image"}
+    path.write_bytes(spoilt.get(picture.spoilt, content))
+
+
 @cache
 def _step(shape: tuple[int, ...], num_classes: int):
     """Parameters from examples and labels, and the loss, gradient and densities there, compiled."""
@@ -122,21 +231,47 @@ def _step(shape: tuple[int, ...], num_classes: int):
     return jax.jit(step)
 
 
-def of_data(given_arrays: dict[str, np.ndarray], folder: Path, with_step: bool = False) -> str:
+def _data(name: str, path: Path) -> ConfigDict:
+    return ConfigDict(
+        dict(name=name, data_dir=str(path), label="", image_size=0, num_labels=-1, split_file="")
+        | dict(split_seed=0, validation=0)
+    )
+
+
+def of_arrays(given_arrays: dict[str, np.ndarray], folder: Path, with_step: bool = False) -> str:
     """What becomes of arrays: TAKEN, REFUSED, or an AssertionError or another error."""
     path = folder / "own.npz"
     np.savez(path, **given_arrays)
-    data = ConfigDict(
-        dict(name="npz", data_dir=str(path), label="", image_size=0, num_labels=-1, split_file="")
-        | dict(split_seed=0, validation=0)
-    )
+    return _outcome(_data("npz", path), with_step)
+
+
+def of_table(given_table: tuple[str, bytes], folder: Path, with_step: bool = False) -> str:
+    """What becomes of a table, the name of its file and the bytes: as ``of_arrays``."""
+    name, content = given_table
+    path = folder / name
+    path.write_bytes(content)
+    return _outcome(_data("npz", path), with_step)
+
+
+def of_folder(files: dict[str, Picture], folder: Path, with_step: bool = False) -> str:
+    """What becomes of a folder of files, by their paths in it: as ``of_arrays``."""
+    root = folder / "own"
+    shutil.rmtree(root, ignore_errors=True)
+    for name, picture in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, picture)
+    return _outcome(_data("folder", root), with_step)
+
+
+def _outcome(data: ConfigDict, with_step: bool) -> str:
     try:
         info = datasets.info(data)
         dataset = datasets.load(data)
         split = splits.make_split(dataset, data)
     except (InputError, FileNotFoundError) as error:
         assert "\n" not in str(error)
-        assert "own.npz" in str(error) or "config.data" in str(error), error
+        assert "own" in str(error) or "config.data" in str(error), error
         return REFUSED
     assert dataset.info == info
     assert np.isfinite(dataset.x_train).all() and np.isfinite(dataset.x_test).all()
@@ -183,7 +318,7 @@ def overrides(draw) -> tuple[str, dict[str, str]]:
     """An experiment, and one to three fields as a command line sets them."""
     spec = draw(st.sampled_from(sorted(TINY)))
     names = draw(st.lists(st.sampled_from(_fields()), min_size=1, max_size=3, unique=True))
-    return spec, {name: draw(st.sampled_from(_near(name) * 8 + VALUES)) for name in names}
+    return spec, {name: draw(st.sampled_from(_near(name) * 30 + VALUES)) for name in names}
 
 
 def _near(name: str) -> list[str]:
@@ -274,10 +409,15 @@ def main() -> None:
                 return of_config(value, Path(folder) / str(runs))
             return outcome
 
-        data = _count(arrays(), partial(of_data, folder=Path(folder), with_step=True), number)
-        print("data:", dict(data), flush=True)
+        for strategy, outcome in [
+            (arrays(), of_arrays),
+            (text_tables(), of_table),
+            (folders(), of_folder),
+        ]:
+            outcome = partial(outcome, folder=Path(folder), with_step=True)
+            print(outcome.func.__name__, dict(_count(strategy, outcome, number)), flush=True)
         configs = _count(overrides(), config, number)
-        print(f"configs: {dict(configs)}, {runs} of those taken trained for two steps", flush=True)
+        print(f"of_config {dict(configs)}, {runs} of those taken trained for two steps", flush=True)
 
 
 if __name__ == "__main__":

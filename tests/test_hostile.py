@@ -6,8 +6,22 @@ from hypothesis import given, settings
 
 @settings(max_examples=60)
 @given(arrays=hostile.arrays())
-def test_data_are_taken_or_refused_in_one_line(tmp_path_factory, arrays):
-    outcome = hostile.of_data(arrays, tmp_path_factory.getbasetemp())
+def test_arrays_are_taken_or_refused_in_one_line(tmp_path_factory, arrays):
+    outcome = hostile.of_arrays(arrays, tmp_path_factory.getbasetemp())
+    assert outcome in (hostile.TAKEN, hostile.REFUSED)
+
+
+@settings(max_examples=40)
+@given(table=hostile.text_tables())
+def test_a_table_is_taken_or_refused_in_one_line(tmp_path_factory, table):
+    outcome = hostile.of_table(table, tmp_path_factory.getbasetemp())
+    assert outcome in (hostile.TAKEN, hostile.REFUSED)
+
+
+@settings(max_examples=30)
+@given(files=hostile.folders())
+def test_a_folder_of_images_is_taken_or_refused_in_one_line(tmp_path_factory, files):
+    outcome = hostile.of_folder(files, tmp_path_factory.getbasetemp())
     assert outcome in (hostile.TAKEN, hostile.REFUSED)
 
 

@@ -104,7 +104,7 @@ class Views(NamedTuple):
     Attributes:
       student: the view x' that is trained on.
       teacher: the view x'' that gives pseudo-labels.
-      density: the view whose density is trained: the teacher's, dequantised, or None.
+      density: the view whose density is trained: the example itself, dequantised; or None.
     """
 
     student: View
@@ -144,7 +144,7 @@ def make_views(config: ConfigDict, info: Info) -> Views:
     return Views(
         view(strong, info.levels, to_float),
         view(weak, info.levels, to_float),
-        view(weak, info.levels) if config.train.batch_density else None,
+        view([], info.levels) if config.train.batch_density else None,
     )
 
 

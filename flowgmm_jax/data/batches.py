@@ -45,8 +45,8 @@ class Batch(NamedTuple):
       y: (B_l,) int32.
       x_student: (B_u, ...), the views x' that are trained on.
       x_teacher: (B_u, ...), the views x'' of the same examples that give pseudo-labels.
-      x_density: (B_d, ...), teacher views of every (B_u / B_d)-th of these examples, whose density
-        is trained; or None.
+      x_density: (B_d, ...), every (B_u / B_d)-th of these examples, without a random transform,
+        whose density is trained; or None.
     """
 
     x_labeled: jax.Array

@@ -1,6 +1,8 @@
 """A user's own table: a .csv or .tsv file with one row for each example, or two in a folder."""
 
+import csv
 import re
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,25 +48,37 @@ def read_table(path: Path, label: str) -> Table:
     separator = "\t" if path.suffix == ".tsv" else ","
     try:
         header = pd.read_csv(path, sep=separator, nrows=0)
-        column = _label_column(path, list(header.columns), label)
+        names = [str(name).strip() for name in header.columns]
+        column = _label_column(path, names, label)
         # Labels are read as they are written: NA may be a class.
-        others = [name for name in header.columns if name != column]
-        table = pd.read_csv(
-            path,
-            sep=separator,
-            dtype={column: str},
-            keep_default_na=False,
-            na_values=dict.fromkeys(others, _MISSING),
-            skipinitialspace=True,
-            low_memory=False,
-            index_col=False,
-        )
+        others = [name for name in names if name != column]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # of cells that are left out
+            table = pd.read_csv(
+                path,
+                sep=separator,
+                names=names,
+                header=0,
+                dtype={column: str},
+                keep_default_na=False,
+                na_values=dict.fromkeys(others, _MISSING),
+                skipinitialspace=True,
+                low_memory=False,
+                index_col=False,
+            )
     except InputError:
         raise
+    except pd.errors.ParserWarning as warning:
+        raise InputError(
+            f"{path}: a row has more cells than the first row has names, {len(names)}"
+        ) from warning
     except Exception as error:  # of pandas, or of the bytes of the file
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"{path}: cannot be read as a table ({reason})") from error
-    y = _labels(np.array([word.strip() for word in table.pop(column)], str))
+    words = np.array([word.strip() for word in table.pop(column)], str)
+    if column == names[-1] and (words == "").any():
+        _check_complete(path, separator, len(names))
+    y = _labels(words)
     notes = []
     for name in list(table.columns):
         numbers = np.arange(len(table))
@@ -108,6 +122,14 @@ def _label_column(path: Path, columns: list[str], label: str) -> str:
             f"class by --config.data.label=NAME; the columns are {shown}"
         )
     return found[0]
+
+
+def _check_complete(path: Path, separator: str, cells: int) -> None:
+    """A row that breaks off before its label would pass for one without a label."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        for i, row in enumerate(csv.reader(file, delimiter=separator)):
+            if row and len(row) < cells:
+                raise InputError(f"{path}: row {i} has {len(row)} cells, expected {cells}")
 
 
 def _labels(words: np.ndarray) -> np.ndarray:

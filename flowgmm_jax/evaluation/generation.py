@@ -45,7 +45,8 @@ def _means(trained: Trained) -> Picture:
     return Picture(
         "means",
         "Means of the components",
-        "The image that each component's mean decodes to, class 0 first.",
+        "The image that each component's mean decodes to, in the order of the classes: "
+        f"{', '.join(trained.dataset.classes)}.",
         figures.sheet(means[None], trained.info.levels, 0.7),
         "Figure 4 (a)",
         is_line_art=False,
@@ -54,11 +55,14 @@ def _means(trained: Trained) -> Picture:
 
 def _samples(trained: Trained) -> list[Picture]:
     levels, key = trained.info.levels, jax.random.key(0)
+    names = trained.dataset.classes
     of_classes = Picture(
         "samples",
         f"Samples of each class at temperature {poster.TEMPERATURE}",
         "One row a class. The temperature multiplies the standard deviation of the components.",
-        figures.sheet(sample_classes(trained, key, poster.TEMPERATURE, SAMPLES), levels),
+        figures.sheet(
+            sample_classes(trained, key, poster.TEMPERATURE, SAMPLES), levels, names=names
+        ),
         "Figure 4 (b)",
         is_line_art=False,
     )
@@ -67,7 +71,8 @@ def _samples(trained: Trained) -> list[Picture]:
     figure, grid = figures.panels(1, len(TEMPERATURES), 1.3, height)
     for axes, temperature in zip(grid[0], TEMPERATURES, strict=True):
         # One key for all: the same noise, farther and farther from the mean.
-        figures.show_images(axes, sample_classes(trained, key, temperature, 4), levels)
+        x = sample_classes(trained, key, temperature, 4)
+        figures.show_images(axes, x, levels, () if temperature else names)
         axes.set_title(f"T = {temperature:g}", fontsize="small")
     by_temperature = Picture(
         "temperatures",

@@ -6,7 +6,6 @@ Positions are in raster order, row by row. Convolutions over the group's own pix
 section 3.4); those over the context are not.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -15,8 +14,9 @@ import numpy as np
 from flax import linen as nn
 
 from flowgmm_jax.flows.conv import same_convolution
-from flowgmm_jax.flows.nets import Conv3x3
+from flowgmm_jax.flows.nets import Conv3x3, keep_products, repeated
 
+FIRST_KERNEL, BLOCK_KERNEL = 5, 3  # sides of the masked convolutions
 HIDDEN = 32  # numbers for each pixel between the hidden layer of its position and its parameters
 
 
@@ -45,17 +45,18 @@ class _PerPosition(nn.Module):
 
 
 class _ContextBlock(nn.Module):
-    """A residual block of two convolutions, which sees the code."""
+    """A residual block of two convolutions, which sees the code; shaped for a scan over blocks."""
 
     width: int
 
+    @keep_products
     @nn.compact
-    def __call__(self, h: jax.Array, code: jax.Array | None) -> jax.Array:
+    def __call__(self, h: jax.Array, code: jax.Array | None) -> tuple[jax.Array, None]:
         update = Conv3x3(self.width, weight_norm=False)(_activated(h))
         update = nn.LayerNorm()(update)
         if code is not None:
             update += nn.Dense(self.width)(code)
-        return h + Conv3x3(self.width, weight_norm=False)(nn.gelu(update))
+        return h + Conv3x3(self.width, weight_norm=False)(nn.gelu(update)), None
 
 
 class MaskedConv(nn.Module):
@@ -84,21 +85,28 @@ class MaskedConv(nn.Module):
 
 
 class _CausalBlock(nn.Module):
-    """A residual block with a gate: its input is ``_activated``, convolved by a ``MaskedConv``."""
+    """A residual block with a gate, of a masked convolution; shaped for a scan over blocks.
+
+    With a ``position``, h (B, 1, 1, width) is of that position alone, and ``inputs`` are those of
+    the convolution at earlier positions, with a margin; they are returned with that of this one.
+    """
 
     width: int
 
-    def setup(self):
-        self.norm = nn.LayerNorm()
-        self.context = nn.Dense(self.width)
-        self.gate = nn.Dense(2 * self.width)
-
-    def activated(self, h: jax.Array) -> jax.Array:
-        return nn.gelu(self.norm(h))
-
-    def __call__(self, h: jax.Array, convolved: jax.Array, context: jax.Array) -> jax.Array:
-        update, gate = jnp.split(self.gate(nn.gelu(convolved + self.context(context))), 2, axis=-1)
-        return h + update * nn.sigmoid(gate)
+    @keep_products
+    @nn.compact
+    def __call__(
+        self,
+        h: jax.Array,
+        inputs: jax.Array | None,
+        context: jax.Array,
+        position: tuple | None,
+    ) -> tuple[jax.Array, jax.Array | None]:
+        convolution = MaskedConv(self.width, BLOCK_KERNEL, sees_itself=True)
+        inputs, convolved = _convolved(convolution, _activated(h), inputs, position)
+        update = nn.gelu(convolved + nn.Dense(self.width)(context))
+        update, gate = jnp.split(nn.Dense(2 * self.width)(update), 2, axis=-1)
+        return h + update * nn.sigmoid(gate), inputs
 
 
 class _PixelHead(nn.Module):
@@ -129,6 +137,18 @@ def _write(padded: jax.Array, x: jax.Array, position: tuple, size: int) -> jax.A
     return jax.lax.dynamic_update_slice(padded, x, (0, *(i + size // 2 for i in position), 0))
 
 
+def _convolved(
+    convolution: MaskedConv, x: jax.Array, inputs: jax.Array | None, position: tuple | None
+) -> tuple[jax.Array | None, jax.Array]:
+    """The convolution of x; at one position, of ``inputs`` with x written there."""
+    if position is None:
+        return inputs, convolution(x)
+    size = convolution.size
+    inputs = _write(inputs, x, position, size)
+    window = jax.lax.dynamic_slice(inputs, (0, *position, 0), (len(x), size, size, x.shape[-1]))
+    return inputs, convolution(window, window=True)
+
+
 class CausalNet(nn.Module):
     """Parameters for every pixel of a group: levels (B, H, W, n), context -> (B, H, W, n, outputs).
 
@@ -149,21 +169,17 @@ class CausalNet(nn.Module):
     context_blocks: int
     causal_blocks: int
 
-    @property
-    def _sizes(self) -> list[int]:
-        """Of the kernels of the masked convolutions."""
-        return [5] + [3] * self.causal_blocks
-
     def setup(self):
         self.of_code = nn.Dense(self.width)
         self.add_code = nn.Dense(self.width)
         self.add_pixels = Conv3x3(self.width, weight_norm=False)
         self.add_position = _PerPosition()
-        self.context = [_ContextBlock(self.width) for _ in range(self.context_blocks)]
-        self.causal = [_CausalBlock(self.width) for _ in range(self.causal_blocks)]
-        self.convolutions = [
-            MaskedConv(self.width, size, sees_itself=i > 0) for i, size in enumerate(self._sizes)
-        ]
+        once = nn.broadcast
+        if self.context_blocks:
+            self.context = repeated(_ContextBlock, self.context_blocks, (once,))(self.width)
+        if self.causal_blocks:
+            self.before = MaskedConv(self.width, FIRST_KERNEL, sees_itself=False)
+            self.causal = repeated(_CausalBlock, self.causal_blocks, (0, once, once))(self.width)
         self.head = _PixelHead(self.outputs)
 
     def features(self, level: jax.Array) -> jax.Array:
@@ -180,33 +196,41 @@ class CausalNet(nn.Module):
         if pixels.shape[-1]:
             hidden += self.add_pixels(self.features(pixels))
         hidden = self.add_position(hidden)
-        if pixels.shape[-1]:
-            for block in self.context:
-                hidden = block(hidden, code)
+        if pixels.shape[-1] and self.context_blocks:
+            hidden, _ = self.context(hidden, code)
         return hidden
 
-    def _earlier(self, own: jax.Array, hidden: jax.Array, convolve: Callable) -> jax.Array:
-        """``hidden`` with what the pixels at earlier positions add."""
-        if not self.causal:
-            return hidden
-        h = hidden + convolve(0, own)
-        for i, block in enumerate(self.causal, 1):
-            h = block(h, convolve(i, block.activated(h)), hidden)
-        return h
+    def _earlier(
+        self,
+        own: jax.Array,
+        hidden: jax.Array,
+        inputs: tuple = (None, None),
+        position: tuple | None = None,
+    ) -> tuple[tuple, jax.Array]:
+        """``hidden`` with what the pixels at earlier positions add, and the inputs of the masked
+        convolutions, the first and those of the blocks."""
+        if not self.causal_blocks:
+            return inputs, hidden
+        first, of_blocks = inputs
+        first, h = _convolved(self.before, own, first, position)
+        h, of_blocks = self.causal(hidden + h, of_blocks, hidden, position)
+        return (first, of_blocks), h
 
     def __call__(self, level: jax.Array, context: Context) -> jax.Array:
         own = self.features(level)
-        h = self._earlier(own, self.given(context), lambda i, x: self.convolutions[i](x))
+        _, h = self._earlier(own, self.given(context))
         return self.head(h, own)
 
-    def empty(self, level: jax.Array) -> tuple[jax.Array, ...]:
+    def empty(self, level: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The inputs of the masked convolutions before the first position: zeros, with a margin."""
-        b, h, w, n = level.shape
-        channels = [2 * n, *[self.width] * self.causal_blocks]
-        return tuple(
-            jnp.zeros((b, h + size - 1, w + size - 1, c), level.dtype)
-            for size, c in zip(self._sizes, channels, strict=True)
-        )
+
+        def zeros(size, channels):
+            b, h, w, _ = level.shape
+            return jnp.zeros((b, h + size - 1, w + size - 1, channels), level.dtype)
+
+        of_block = zeros(BLOCK_KERNEL, self.width)
+        of_blocks = jnp.broadcast_to(of_block, (self.causal_blocks, *of_block.shape))
+        return zeros(FIRST_KERNEL, 2 * level.shape[-1]), of_blocks
 
     def at(self, inputs: tuple, hidden: jax.Array, position: tuple) -> tuple[tuple, jax.Array]:
         """The hidden layer that sees the context and earlier positions, at one position (i, j).
@@ -220,19 +244,9 @@ class CausalNet(nn.Module):
           Inputs with those of this position, but for the group's own pixels (``write``); and the
           hidden layer, (B, 1, 1, width).
         """
-        inputs, start = list(inputs), (0, *position, 0)
-
-        def convolve(i, x):
-            size = self._sizes[i]
-            inputs[i] = _write(inputs[i], x, position, size)
-            window = (len(x), size, size, x.shape[-1])
-            seen = jax.lax.dynamic_slice(inputs[i], start, window)
-            return self.convolutions[i](seen, window=True)
-
         unknown = jnp.zeros((len(hidden), 1, 1, inputs[0].shape[-1]), hidden.dtype)
-        here = jax.lax.dynamic_slice(hidden, start, (len(hidden), 1, 1, self.width))
-        h = self._earlier(unknown, here, convolve)
-        return tuple(inputs), h
+        here = jax.lax.dynamic_slice(hidden, (0, *position, 0), (len(hidden), 1, 1, self.width))
+        return self._earlier(unknown, here, inputs, position)
 
     def parameters(self, h: jax.Array, level: jax.Array) -> jax.Array:
         """Of all pixels (..., n) at a position, from its hidden layer (..., width); those of a
@@ -241,5 +255,5 @@ class CausalNet(nn.Module):
 
     def write(self, inputs: tuple, level: jax.Array, position: tuple) -> tuple:
         """``inputs`` with the group's own pixels at a position, (B, 1, 1, n)."""
-        first = _write(inputs[0], self.features(level), position, self._sizes[0])
-        return (first, *inputs[1:])
+        first, of_blocks = inputs
+        return _write(first, self.features(level), position, FIRST_KERNEL), of_blocks

@@ -22,7 +22,7 @@ from flowgmm_jax.flows.ops import squeeze
 # computes norms and rectifiers again. A scan copies what is kept into arrays over its steps, which
 # takes longer on the CPU than to compute it again (GPUs have not been measured). Inside of a scan
 # nothing can undo that by common subexpressions; outside XLA may, which costs memory alone.
-_keep_products = partial(nn.remat, prevent_cse=False, policy=jax.checkpoint_policies.dots_saveable)
+keep_products = partial(nn.remat, prevent_cse=False, policy=jax.checkpoint_policies.dots_saveable)
 
 
 class ScaleAndShift(nn.Module):
@@ -89,7 +89,7 @@ class _ResidualBlock(nn.Module):
     width: int
     dtype: Any = None
 
-    @_keep_products
+    @keep_products
     @nn.compact
     def __call__(self, carry: tuple[jax.Array, jax.Array], _) -> tuple[tuple, None]:
         h, skip = carry
@@ -99,9 +99,11 @@ class _ResidualBlock(nn.Module):
         return (h, skip), None
 
 
-def _repeated(block: type[nn.Module], n: int) -> Callable[..., nn.Module]:
+def repeated(block: type[nn.Module], n: int, in_axes: Any = 0) -> Callable[..., nn.Module]:
     """n blocks as a scan, as over the couplings: compile time does not grow with depth."""
-    return nn.scan(block, variable_axes={"params": 0}, split_rngs={"params": True}, length=n)
+    return nn.scan(
+        block, variable_axes={"params": 0}, split_rngs={"params": True}, length=n, in_axes=in_axes
+    )
 
 
 class ResNet(nn.Module):
@@ -123,7 +125,7 @@ class ResNet(nn.Module):
         h = nn.relu(jnp.concatenate([x, -x], axis=-1))
         h = Conv3x3(self.width, dtype=self.dtype)(h)
         skip = nn.Dense(self.width, dtype=self.dtype)(h)
-        blocks = _repeated(_ResidualBlock, self.blocks)(self.width, self.dtype)
+        blocks = repeated(_ResidualBlock, self.blocks)(self.width, self.dtype)
         (h, skip), _ = blocks((h, skip), None)
         return ScaleAndShift(self.features, self.bound)(_normalised(skip, self.dtype))
 
@@ -153,7 +155,7 @@ class ConvNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        h = _keep_products(ConvNet._hidden)(self, x)
+        h = keep_products(ConvNet._hidden)(self, x)
         return ScaleAndShift(self.features, self.bound)(h)
 
 
@@ -162,7 +164,7 @@ class _PooledBlock(nn.Module):
 
     width: int
 
-    @_keep_products
+    @keep_products
     @nn.compact
     def __call__(self, h: jax.Array, _) -> tuple[jax.Array, None]:
         conv = partial(Conv3x3, self.width, weight_norm=False)
@@ -193,8 +195,8 @@ class CodeNet(nn.Module):
 
     def _hidden(self, x: jax.Array) -> jax.Array:
         image, _ = squeeze().inverse((), x)
-        h = _keep_products(CodeNet._stem)(self, image)
-        h, _ = _repeated(_PooledBlock, self.blocks)(self.width)(h, None)
+        h = keep_products(CodeNet._stem)(self, image)
+        h, _ = repeated(_PooledBlock, self.blocks)(self.width)(h, None)
         return _normalised(h).reshape(len(x), math.prod(h.shape[1:]))
 
     @nn.compact

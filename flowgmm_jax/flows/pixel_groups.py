@@ -11,15 +11,20 @@ The last group x_0, one pixel of every cell, comes after all others x_1, ..., x_
 gaussianized, and its first few latents are the *code*, one number a class, which a classifier
 shifts:
 
-    q = g_0(x_0; x_1, ..., x_G),    z_code = q_code + r softmax(l(x_1, ..., x_G)),
+    q = g_0(x_0; x_1, ..., x_G),    z_code = q_code + r s(p(x_1, ..., x_G)),
 
-    z_i = g_i(x_i; z_code, x_1, ..., x_i-1).
+    s(p) = 1 - log(p + e) / log e,    z_i = g_i(x_i; z_code, x_1, ..., x_i-1),
 
-If the prior's mean of class k is r at the k-th number of the code and zero elsewhere, the
-classifier moves an image of class k to that mean, and no farther, however sure it is: so codes of
-data are those that the prior draws, and what is drawn given them looks like data. A loss of the
-class posterior needs only z_code, so it does not reach the networks of the groups; a loss of the
-density does reach the classifier, through the code.
+with the classifier's probabilities p and e = 0.001; s rises from 0 where p = 0 to 1 where p = 1. If
+the prior's mean of class k is r at the k-th number of the code and zero elsewhere, the classifier
+moves an image of class k to that mean, and no farther, however sure it is: so codes of data are
+those that the prior draws, and what is drawn given them looks like data. Between the ends the
+log-odds of the class posterior are r^2 / log(1/e) times those of the classifier, plus r times the
+noise of q_code; divided by that factor (``loss.temperature``) they train it as any classifier.
+
+A loss of the class posterior needs only z_code, so it does not reach the networks of x_1, ..., x_G.
+The parameters of the classifier are under the key ``classifier``, so that a loss can train them
+apart from the density (``models.flowgmm.Loss``).
 
 The Jacobian is block triangular, so density, class posterior and inverse are exact. To draw class
 y: draw z_code around the mean of y, then the groups one after the other, given the code, and x_0
@@ -71,8 +76,12 @@ def split_groups(groups: tuple[tuple[int, ...], ...]) -> Bijector:
     return stateless(forward, inverse, "split_groups")
 
 
+# e above: how improbable a class may be for the code to say so.
+LEAST_PROBABILITY = 1e-3
+
+
 def _shift(classifier: Classifier, radius: float, image: jax.Array) -> Bijector:
-    """Adds ``radius`` times the class probabilities of an image to the first numbers of an event
+    """Adds ``radius`` times s of an image's class probabilities to the first numbers of an event
     (B, H, W, n)."""
 
     def shift(params, x):
@@ -81,11 +90,13 @@ def _shift(classifier: Classifier, radius: float, image: jax.Array) -> Bijector:
             raise ValueError(
                 f"num_classes is {classifier.features}, expected at most {size} for this image"
             )
-        code = radius * jax.nn.softmax(classifier.apply({"params": params}, image))
+        logits = classifier.apply({"params": params["classifier"]}, image)
+        log_probability = jnp.log(jax.nn.softmax(logits) + LEAST_PROBABILITY)
+        code = radius * (1 - log_probability / math.log(LEAST_PROBABILITY))
         return jnp.pad(code, ((0, 0), (0, size - classifier.features))).reshape(x.shape)
 
     return Bijector(
-        init=lambda key, x: classifier.init(key, image)["params"],
+        init=lambda key, x: {"classifier": classifier.init(key, image)["params"]},
         forward=lambda params, x: (x + shift(params, x), zero_log_det(x)),
         inverse=lambda params, z: (z - shift(params, z), zero_log_det(z)),
         name="shift_code",

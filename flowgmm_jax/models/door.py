@@ -5,6 +5,7 @@ made such an array, where its meaning is plain, and refused where it is not.
 """
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +31,8 @@ def guarded(model: Model, info: Info) -> Model:
       info: shape, classes and grey levels of the data.
 
     Returns:
-      A model whose functions raise InputError, in one line, for anything else.
+      A model whose functions raise InputError, in one line, for anything else, and warn of images
+      that seem to be scaled to [0, 1].
     """
 
     def of_examples(function: Callable | None) -> Callable | None:
@@ -100,7 +102,17 @@ def _examples(params: Params, x: Any, info: Info) -> jax.Array:
     check_shape(x, info.shape)
     is_float = jnp.issubdtype(x.dtype, jnp.floating)
     x = _floats(params, x)
-    return x if is_float or len(info.shape) != 3 else x + 0.5
+    if len(info.shape) != 3:
+        return x
+    if not is_float:
+        return x + 0.5
+    is_known = x.size and not isinstance(x, jax.core.Tracer)
+    if info.levels > 2 and is_known and x.min() >= 0 and x.max() <= 1:
+        warnings.warn(
+            f"all values of x lie in [0, 1]: this model counts grey levels, 0 to {info.levels}",
+            stacklevel=4,
+        )
+    return x
 
 
 def _floats(params: Params, x: jax.Array | np.ndarray) -> jax.Array:

@@ -37,6 +37,9 @@ class Loss(NamedTuple):
         over the unlabelled examples if ``labeled`` is "class_conditional", as in the poster, since
         log p(x | y) is the likelihood of the labelled ones, and over the whole batch if it is
         "cross_entropy": log p(x) + log p(y | x) = log p(x, y).
+        With ``batch.x_density`` and a classifier inside the flow, it trains all but the classifier,
+        which the other terms train alone: through a code, the density would make it say whatever
+        helps to draw the training images, in place of their class.
       consistency: kind of the consistency term, which draws the student view to the teacher view's
         label: "class_conditional", -log p(x' | y''), or "cross_entropy", -log p(y'' | x'). The
         poster prints the first without the Jacobian of f ("Consistency Loss Term"), as a density
@@ -45,6 +48,8 @@ class Loss(NamedTuple):
       consistency_weight: its weight; 0 leaves the teacher view out.
       ramp_steps: steps over which that weight rises linearly from 0.
       confidence: teacher views whose largest posterior is smaller are left out; 0 takes all.
+      temperature: of the class posterior in "cross_entropy" and ``confidence``: the variance of the
+        components is multiplied by it (poster, "Uncertainty"), which divides the log-odds.
     """
 
     labeled: str
@@ -54,13 +59,35 @@ class Loss(NamedTuple):
     consistency_weight: float
     ramp_steps: int
     confidence: float
+    temperature: float = 1.0
 
 
-def _nll(kind: str, tables: Tables, y: jax.Array, prior: gmm.GMM) -> jax.Array:
+def _nll(kind: str, tables: Tables, y: jax.Array, prior: gmm.GMM, temperature: float) -> jax.Array:
     """The negative log-likelihood of labels y (B,), of the kind of a ``Loss``, (B,)."""
     if kind == "cross_entropy":
-        return losses.cross_entropy(tables.logits, y)
+        return losses.cross_entropy(tables.logits / temperature, y)
     return losses.class_conditional_nll(tables.joint, y, gmm.log_class_weights(prior))
+
+
+def _separated(params: Params) -> tuple[Params, Params]:
+    """``params`` with gradients for all but a classifier, and with gradients for it alone.
+
+    A classifier is what lies under a key ``classifier``; both are ``params`` if there is none.
+    """
+    is_classifier = jax.tree_util.tree_map_with_path(
+        lambda path, _: any(getattr(entry, "key", None) == "classifier" for entry in path), params
+    )
+    if not any(jax.tree.leaves(is_classifier)):
+        return params, params
+
+    def trains(classifier: bool) -> Params:
+        return jax.tree.map(
+            lambda leaf, here: leaf if here == classifier else jax.lax.stop_gradient(leaf),
+            params,
+            is_classifier,
+        )
+
+    return trains(False), trains(True)
 
 
 def _rows(tables: Tables, rows: slice) -> Tables:
@@ -116,12 +143,6 @@ def flowgmm(
     def sample(params, key, labels, temperature=1.0):
         return decode(params, gmm.sample(params["prior"], key, labels, size, temperature))
 
-    def explained(params: Params, batch: Batch, everything: Tables, student: Tables) -> Tables:
-        """The examples whose log p(x) is the marginal term, see ``Loss.marginal_weight``."""
-        if batch.x_density is not None:
-            return tables(params, batch.x_density)
-        return student if weights.labeled == "class_conditional" else everything
-
     def loss(params: Params, batch: Batch, key, step) -> tuple[jax.Array, Metrics]:
         """a E[-log p(x|y)] + b E[-log p(x)] + c(step) E[-log p(x'|y'')].
 
@@ -129,26 +150,33 @@ def flowgmm(
         """
         del key  # the density is deterministic; models with latent noise need it
         prior, n = params["prior"], len(batch.y)
-        everything = tables(params, jnp.concatenate([batch.x_labeled, batch.x_student]))
+        nll_of = partial(_nll, prior=prior, temperature=weights.temperature)
+        of_density, of_classes = params, params
+        if batch.x_density is not None:
+            of_density, of_classes = _separated(params)
+        everything = tables(of_classes, jnp.concatenate([batch.x_labeled, batch.x_student]))
         labeled, student = _rows(everything, slice(n)), _rows(everything, slice(n, None))
-        density_of = explained(params, batch, everything, student)
+        if batch.x_density is not None:
+            explained = tables(of_density, batch.x_density)
+        else:
+            explained = student if weights.labeled == "class_conditional" else everything
         terms = {
-            "labeled": (weights.labeled_weight, _nll(weights.labeled, labeled, batch.y, prior)),
-            "marginal": (weights.marginal_weight, losses.marginal_nll(density_of.joint)),
+            "labeled": (weights.labeled_weight, nll_of(weights.labeled, labeled, batch.y)),
+            "marginal": (weights.marginal_weight, losses.marginal_nll(explained.joint)),
         }
         metrics = {"accuracy": 100.0 * (gmm.classify(labeled.logits) == batch.y).mean()}
         if weights.consistency_weight and len(batch.x_teacher):
             teacher = tables(jax.lax.stop_gradient(params), batch.x_teacher)
-            y_teacher, probability = losses.pseudo_labels(teacher.logits)
+            y_teacher, probability = losses.pseudo_labels(teacher.logits / weights.temperature)
             is_confident = probability >= weights.confidence
             terms["consistency"] = (
                 weights.consistency_weight * losses.linear_ramp(step, weights.ramp_steps),
-                is_confident * _nll(weights.consistency, student, y_teacher, prior),
+                is_confident * nll_of(weights.consistency, student, y_teacher),
             )
             metrics["confident"] = is_confident.mean()
         terms = {name: weight * nll.mean() for name, (weight, nll) in terms.items() if len(nll)}
 
-        seen = everything if batch.x_density is None else density_of
+        seen = everything if batch.x_density is None else explained
         metrics["bits_per_dim"] = density.bits_per_dim(
             -losses.marginal_nll(seen.joint).mean(), size
         )

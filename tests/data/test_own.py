@@ -291,6 +291,8 @@ def test_a_table(tmp_path):
     assert dataset.info == datasets.info(own(path)) == datasets.Info((2,), 2, 0)
     assert dataset.source.classes == ("cat", "dog")
     assert (dataset.y_train == -1).sum() == 1
+    spaced = write(tmp_path, TABLE.replace("a,label,b", "a , label , b "))
+    assert datasets.load(own(spaced)).source.classes == ("cat", "dog")
 
 
 def test_labels_of_a_table_are_numbers_only_if_they_are_written_so(tmp_path):
@@ -341,6 +343,8 @@ def test_numbers_of_rows_are_no_column(tmp_path):
         (TABLE.replace("3,cat,9", "3,cat,"), "column 'b' has 1 missing values, the first in row 4"),
         (TABLE.replace("3,cat,9", "3,cat,many"), "column 'b' holds words, such as 'many'"),
         (TABLE.replace("3,cat,9", "3,cat,9,9"), "cannot be read as a table"),
+        (TABLE.replace("0,dog,0", "0,dog,0,7"), "a row has more cells than the first row .*, 3"),
+        ("a,b,label\n" + "1,2,cat\n3,4,dog\n" * 9 + "5,6", "row 19 has 2 cells, expected 3"),
         (TABLE.replace("3,cat,9", "3,unlabelled,9"), "label 'unlabelled'"),
         (TABLE.replace("a,label", "class,label"), "2 columns are called"),
         ("label,a\n", "0 rows"),

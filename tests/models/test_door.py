@@ -56,6 +56,12 @@ def test_truth_values_and_integers_are_numbers(image, vector, dtype):
         np.testing.assert_allclose(density(params, x.astype(dtype)), expected, rtol=1e-6)
 
 
+def test_images_that_seem_to_be_scaled_are_warned_of(image):
+    model, params = image
+    with pytest.warns(UserWarning, match=r"all values of x lie in \[0, 1\].*grey levels, 0 to 17"):
+        model.log_density(params, X / 16)
+
+
 def test_an_empty_batch_has_empty_results(image):
     model, params = image
     assert model.class_log_density(params, X[:0]).shape == (0, 10)

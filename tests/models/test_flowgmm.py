@@ -284,6 +284,38 @@ def test_classes_train_the_network_of_the_code_and_none_of_the_density():
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(of_code))
 
 
+def test_the_density_trains_all_but_the_classifier_and_the_classes_train_it_alone():
+    config = code_config()
+    params = built(config)[1]
+    batch = batch_of(config)._replace(x_density=examples(config, 3))
+
+    def gradient(**weights):
+        loss = fg.build(code_config(**weights)).loss
+        return compiled(jax.grad(lambda p: loss(p, batch, jax.random.key(0), STEP)[0]))(params)
+
+    of_density = gradient(marginal_weight=1.0, labeled_weight=0.0, consistency_weight=0.0)
+    of_classes = gradient(marginal_weight=0.0)
+    for total, nothing in ((of_density, of_classes), (of_classes, of_density)):
+        is_here = jax.tree.map(lambda leaf: np.abs(leaf).max() > 0, total["flow"])
+        assert any(jax.tree.leaves(is_here))
+        jax.tree.map(
+            lambda here, leaf: here and np.testing.assert_array_equal(leaf, 0),
+            is_here,
+            nothing["flow"],
+        )
+    *_, classifier, _, _ = of_classes["flow"]
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(classifier))
+
+
+def test_a_temperature_divides_the_log_odds(vector):
+    params, batch = vector[1], batch_of(vector_config())
+    hot = fg.build(vector_config(labeled="cross_entropy", temperature=3.0))
+    _, metrics = compiled(hot.loss)(params, batch, jax.random.key(0), STEP)
+    table = np.asarray(vector[0].class_log_density(params, batch.x_labeled), np.float64) / 3
+    expected = -log_softmax(table, axis=1)[np.arange(len(batch.y)), batch.y].mean()
+    np.testing.assert_allclose(metrics["loss_labeled"], expected, rtol=1e-5)
+
+
 def test_samples_of_a_model_with_a_code_have_their_class():
     model, params = built(code_config())
     x = model.sample(params, jax.random.key(0), jnp.array([0, 2, 1]), 0.25)
