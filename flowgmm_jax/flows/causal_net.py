@@ -6,6 +6,7 @@ Positions are in raster order, row by row. Convolutions over the group's own pix
 section 3.4); those over the context are not.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -14,10 +15,14 @@ import numpy as np
 from flax import linen as nn
 
 from flowgmm_jax.flows.conv import same_convolution
+from flowgmm_jax.flows.initializers import of_fan_in, truncated_normal
 from flowgmm_jax.flows.nets import Conv3x3, keep_products, repeated
 
 FIRST_KERNEL, BLOCK_KERNEL = 5, 3  # sides of the masked convolutions
 HIDDEN = 32  # numbers for each pixel between the hidden layer of its position and its parameters
+
+_Dense = partial(nn.Dense, kernel_init=of_fan_in())
+_Conv = partial(Conv3x3, weight_norm=False, kernel_init=of_fan_in())
 
 
 class Context(NamedTuple):
@@ -41,7 +46,7 @@ class _PerPosition(nn.Module):
 
     @nn.compact
     def __call__(self, h: jax.Array) -> jax.Array:
-        return h + self.param("bias", nn.initializers.normal(0.02), h.shape[1:])
+        return h + self.param("bias", truncated_normal(0.02), h.shape[1:])
 
 
 class _ContextBlock(nn.Module):
@@ -52,11 +57,11 @@ class _ContextBlock(nn.Module):
     @keep_products
     @nn.compact
     def __call__(self, h: jax.Array, code: jax.Array | None) -> tuple[jax.Array, None]:
-        update = Conv3x3(self.width, weight_norm=False)(_activated(h))
+        update = _Conv(self.width)(_activated(h))
         update = nn.LayerNorm()(update)
         if code is not None:
-            update += nn.Dense(self.width)(code)
-        return h + Conv3x3(self.width, weight_norm=False)(nn.gelu(update)), None
+            update += _Dense(self.width)(code)
+        return h + _Conv(self.width)(nn.gelu(update)), None
 
 
 class MaskedConv(nn.Module):
@@ -75,9 +80,10 @@ class MaskedConv(nn.Module):
         middle = self.size**2 // 2
         mask = np.arange(self.size**2) < middle + self.sees_itself
         # Half of the inputs are masked: twice the variance keeps that of the output.
-        scaled = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
         shape = (self.size, self.size, x.shape[-1], self.features)
-        kernel = self.param("kernel", scaled, shape) * mask.reshape(self.size, self.size, 1, 1)
+        kernel = self.param("kernel", of_fan_in(2.0), shape) * mask.reshape(
+            self.size, self.size, 1, 1
+        )
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         if window:
             return jnp.einsum("bhwc,hwcd->bd", x, kernel)[:, None, None] + bias
@@ -104,8 +110,8 @@ class _CausalBlock(nn.Module):
     ) -> tuple[jax.Array, jax.Array | None]:
         convolution = MaskedConv(self.width, BLOCK_KERNEL, sees_itself=True)
         inputs, convolved = _convolved(convolution, _activated(h), inputs, position)
-        update = nn.gelu(convolved + nn.Dense(self.width)(context))
-        update, gate = jnp.split(nn.Dense(2 * self.width)(update), 2, axis=-1)
+        update = nn.gelu(convolved + _Dense(self.width)(context))
+        update, gate = jnp.split(_Dense(2 * self.width)(update), 2, axis=-1)
         return h + update * nn.sigmoid(gate), inputs
 
 
@@ -120,13 +126,13 @@ class _PixelHead(nn.Module):
         n = own.shape[-1] // 2
         pair = jnp.stack(jnp.split(own, 2, axis=-1), axis=-1)  # (..., n, 2)
         is_before = np.triu(np.ones((n, n), np.float32), 1)
-        kernel = self.param("kernel", nn.initializers.normal(0.3), (n, 2, n, HIDDEN))
+        kernel = self.param("kernel", truncated_normal(0.3), (n, 2, n, HIDDEN))
         seen = jnp.einsum("...if,ifjh->...jh", pair, kernel * is_before[:, None, :, None])
-        hidden = nn.Dense(n * HIDDEN)(_activated(nn.Dense(2 * h.shape[-1])(_activated(h))))
+        hidden = _Dense(n * HIDDEN)(_activated(_Dense(2 * h.shape[-1])(_activated(h))))
         hidden = nn.gelu(hidden.reshape(seen.shape) + seen)
         weights = self.param(
             "weights",
-            nn.initializers.lecun_normal(in_axis=1, batch_axis=0),
+            truncated_normal(HIDDEN**-0.5),
             (n, HIDDEN, self.outputs),
         )
         bias = self.param("bias", nn.initializers.zeros, (n, self.outputs))
@@ -170,9 +176,9 @@ class CausalNet(nn.Module):
     causal_blocks: int
 
     def setup(self):
-        self.of_code = nn.Dense(self.width)
-        self.add_code = nn.Dense(self.width)
-        self.add_pixels = Conv3x3(self.width, weight_norm=False)
+        self.of_code = _Dense(self.width)
+        self.add_code = _Dense(self.width)
+        self.add_pixels = _Conv(self.width)
         self.add_position = _PerPosition()
         once = nn.broadcast
         if self.context_blocks:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from flowgmm_jax.flows.conv import same_convolution
+from flowgmm_jax.flows.initializers import of_fan_in
 from flowgmm_jax.flows.ops import squeeze
 
 # For hidden layers: backpropagation keeps the results of convolutions and matrix products, and
@@ -65,11 +66,12 @@ class Conv3x3(nn.Module):
     features: int
     weight_norm: bool = True
     dtype: Any = None
+    kernel_init: Callable = nn.initializers.lecun_normal()
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (3, 3, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         if self.weight_norm:
             scale = self.param("scale", nn.initializers.ones, (self.features,))
@@ -163,13 +165,16 @@ class _PooledBlock(nn.Module):
     """One residual block, which sees a mean over the image; shaped for a scan over blocks."""
 
     width: int
+    kernel_init: Callable
 
     @keep_products
     @nn.compact
     def __call__(self, h: jax.Array, _) -> tuple[jax.Array, None]:
-        conv = partial(Conv3x3, self.width, weight_norm=False)
+        conv = partial(Conv3x3, self.width, weight_norm=False, kernel_init=self.kernel_init)
         update = conv()(_normalised(h))
-        context = nn.Dense(self.width)(update.mean((1, 2), keepdims=True))
+        context = nn.Dense(self.width, kernel_init=self.kernel_init)(
+            update.mean((1, 2), keepdims=True)
+        )
         return h + conv()(_normalised(update + context)), None
 
 
@@ -186,17 +191,18 @@ class CodeNet(nn.Module):
     width: int
     blocks: int
     bound: float = 2.0
+    kernel_init: Callable = nn.initializers.lecun_normal()
 
     def _stem(self, image: jax.Array) -> jax.Array:
-        conv = partial(Conv3x3, self.width // 2, weight_norm=False)
+        conv = partial(Conv3x3, self.width // 2, weight_norm=False, kernel_init=self.kernel_init)
         h = conv()(_normalised(conv()(image)))
         h, _ = squeeze().forward((), _normalised(h))
-        return nn.Dense(self.width)(h)
+        return nn.Dense(self.width, kernel_init=self.kernel_init)(h)
 
     def _hidden(self, x: jax.Array) -> jax.Array:
         image, _ = squeeze().inverse((), x)
         h = keep_products(CodeNet._stem)(self, image)
-        h, _ = repeated(_PooledBlock, self.blocks)(self.width)(h, None)
+        h, _ = repeated(_PooledBlock, self.blocks)(self.width, self.kernel_init)(h, None)
         return _normalised(h).reshape(len(x), math.prod(h.shape[1:]))
 
     @nn.compact
@@ -206,6 +212,8 @@ class CodeNet(nn.Module):
 
 class Classifier(CodeNet):
     """The network of ``CodeNet`` with one output, logits: (B, H, W, C) -> (B, features)."""
+
+    kernel_init: Callable = of_fan_in()
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
