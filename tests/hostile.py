@@ -345,7 +345,8 @@ def of_config(given_config: tuple[str, dict[str, str]], workdir: Path | None = N
         except ValueError as error:  # which training names
             return REFUSED if "\n" not in str(error) else str(error)
         size = sum(leaf.size for leaf in jax.tree.leaves(shapes))
-        if workdir and size < 1e6 and config.train.batch_labeled <= 256:
+        examples = config.train.batch_labeled + config.train.batch_unlabeled
+        if workdir and size < 1e6 and examples <= 256:
             result = train(config, workdir)
             assert np.isfinite(result.accuracy) and np.isfinite(result.bits_per_dim)
     except (InputError, FileNotFoundError, FloatingPointError) as error:
