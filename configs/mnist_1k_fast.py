@@ -8,8 +8,8 @@ the class into a code, so that classes and density have networks of their own. M
 published splits (results/mnist_1k_fast_cpu.md): 98.84% after 24 minutes of one core, `:long` 99.05%
 after an hour, `:density` 99.15% at 1.29 bits/dim after an hour. The settings come from trials on
 held-out training images (docs/experiments.md). `:samples`, with the flow of
-flowgmm_jax/flows/pixel_groups.py, draws digits: 98.97% at 1.105 bits/dim on one split, after an hour
-(docs/experiments.md, "Pixel groups").
+flowgmm_jax/flows/pixel_groups.py, draws digits: 98.97% at 1.105 bits/dim on one split, after an
+hour (docs/experiments.md, "Pixel groups").
 """
 
 from ml_collections import ConfigDict
