@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
     config.data.device_bytes = 2**32  # larger training sets stream from the host; 0: always
 
     config.flow = ConfigDict()
-    config.flow.name = ""  # image_realnvp, glow, code_glow, vector_realnvp
+    config.flow.name = ""  # see FLOWS in flowgmm_jax/models/build.py
 
     config.prior = ConfigDict()
     config.prior.means = "random"  # or constant, split, circle, data, latents: flowgmm_jax/gmm.py

@@ -188,11 +188,8 @@ def folders(draw) -> dict[str, Picture]:
         for name in classes:
             for i in range(draw(st.sampled_from([6] * 6 + [0, 1]))):
                 path = f"{part}/{name}/{prefix}{i}{endings[i % len(endings)]}"
-                is_first = not files
-                picture = Picture(
-                    modes[i % len(modes)], sizes[i % len(sizes)], i, spoilt * is_first
-                )
-                files[path] = picture
+                mode, size = modes[i % len(modes)], sizes[i % len(sizes)]
+                files[path] = Picture(mode, size, i, "" if files else spoilt)
     return files
 
 
@@ -271,7 +268,7 @@ def _outcome(data: ConfigDict, with_step: bool) -> str:
         split = splits.make_split(dataset, data)
     except (InputError, FileNotFoundError) as error:
         assert "\n" not in str(error)
-        assert "own" in str(error) or "config.data" in str(error), error
+        assert data.data_dir in str(error) or "config.data" in str(error), error
         return REFUSED
     assert dataset.info == info
     assert np.isfinite(dataset.x_train).all() and np.isfinite(dataset.x_test).all()
@@ -304,6 +301,7 @@ VALUES = [
     "(1,a)", "('a',)", "((1,1),)", "((0,0),)", "((1,2,3),)", "[]", "[1]", "{}", "b'x'", "(" * 300,
     "9" * 5000, "random", "circle", "data", "split", "latents", "cross_entropy", "constant",
     "('means',)", "(10.0,0.1,0.1)", "bfloat16", "gaussianize", "moons", "glow", "code_glow",
+    "pixel_groups",
     "vector_realnvp", "image_realnvp",
 ]  # fmt: skip
 

@@ -66,6 +66,8 @@ def read_table(path: Path, label: str) -> Table:
                 low_memory=False,
                 index_col=False,
             )
+        if column == names[-1] and (table[column].str.strip() == "").any():
+            _check_complete(path, separator, len(names))
     except InputError:
         raise
     except pd.errors.ParserWarning as warning:
@@ -75,10 +77,7 @@ def read_table(path: Path, label: str) -> Table:
     except Exception as error:  # of pandas, or of the bytes of the file
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"{path}: cannot be read as a table ({reason})") from error
-    words = np.array([word.strip() for word in table.pop(column)], str)
-    if column == names[-1] and (words == "").any():
-        _check_complete(path, separator, len(names))
-    y = _labels(words)
+    y = _labels(np.array([word.strip() for word in table.pop(column)], str))
     notes = []
     for name in list(table.columns):
         numbers = np.arange(len(table))

@@ -157,13 +157,11 @@ def draw(trained: Trained) -> tuple[Picture, float]:
         axes.scatter(*points[labeled].T, s=70, **style)
         axes.set(title=title, xticks=[], yticks=[])
         axes.set_aspect("equal", adjustable="datalim")
-    names = map(figures.shortened, trained.dataset.classes)
-    handles = [
-        latent.scatter([], [], c=[color], marker="^", edgecolors="black", label=name)
-        for name, color in zip(names, colors, strict=True)
-    ]
     if num_classes <= 20:
-        latent.legend(handles=handles, fontsize="small")
+        for name, color in zip(trained.dataset.classes, colors, strict=True):
+            label, style["c"] = figures.shortened(name), [color]
+            latent.scatter([], [], s=70, label=label, **style)
+        latent.legend(fontsize="small")
     of_data = np.exp(jax.jit(model.log_density)(params, x))
     picture = Picture(
         "boundary",

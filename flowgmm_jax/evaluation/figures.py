@@ -15,7 +15,7 @@ PANEL = 3.2  # inches, a side of a square panel
 UNLABELED = "#4c78a8"  # the poster's blue
 OTHER = "#e45756"
 NEUTRAL = "#555555"
-NAME_LETTERS = 16
+NAME_LETTERS = 16  # of the name of a class
 
 
 def panels(rows: int, columns: int, width: float = PANEL, height: float = PANEL) -> tuple:
@@ -63,7 +63,7 @@ def show_images(axes: Any, images: np.ndarray, levels: int, names: Sequence[str]
 
 
 def shortened(name: str) -> str:
-    """A name that fits beside a row of images."""
+    """The name of a class, cut to ``NAME_LETTERS``."""
     return name if len(name) <= NAME_LETTERS else name[: NAME_LETTERS - 1] + "…"
 
 

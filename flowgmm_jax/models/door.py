@@ -110,7 +110,7 @@ def _examples(params: Params, x: Any, info: Info) -> jax.Array:
     if info.levels > 2 and is_known and x.min() >= 0 and x.max() <= 1:
         warnings.warn(
             f"all values of x lie in [0, 1]: this model counts grey levels, 0 to {info.levels}",
-            stacklevel=4,
+            stacklevel=3,
         )
     return x
 

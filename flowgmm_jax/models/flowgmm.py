@@ -1,7 +1,6 @@
 """FlowGMM: a flow with a Gaussian-mixture prior, one component per class (the poster)."""
 
 import math
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -62,10 +61,10 @@ class Loss(NamedTuple):
     temperature: float = 1.0
 
 
-def _nll(kind: str, tables: Tables, y: jax.Array, prior: gmm.GMM, temperature: float) -> jax.Array:
+def _nll(kind: str, tables: Tables, y: jax.Array, prior: gmm.GMM) -> jax.Array:
     """The negative log-likelihood of labels y (B,), of the kind of a ``Loss``, (B,)."""
     if kind == "cross_entropy":
-        return losses.cross_entropy(tables.logits / temperature, y)
+        return losses.cross_entropy(tables.logits, y)
     return losses.class_conditional_nll(tables.joint, y, gmm.log_class_weights(prior))
 
 
@@ -118,7 +117,6 @@ def flowgmm(
     """
     size = math.prod(shape)
     class_latents = class_latents or size
-    tables = partial(density.tables, flow)
 
     def init(key: jax.Array, x: jax.Array, y: jax.Array) -> Params:
         key_flow, key_means = jax.random.split(key)
@@ -143,6 +141,11 @@ def flowgmm(
     def sample(params, key, labels, temperature=1.0):
         return decode(params, gmm.sample(params["prior"], key, labels, size, temperature))
 
+    def tables(params: Params, x: jax.Array) -> Tables:
+        """Those of examples x, with the class posterior at ``Loss.temperature``."""
+        found = density.tables(flow, params, x)
+        return found._replace(logits=found.logits / weights.temperature)
+
     def loss(params: Params, batch: Batch, key, step) -> tuple[jax.Array, Metrics]:
         """a E[-log p(x|y)] + b E[-log p(x)] + c(step) E[-log p(x'|y'')].
 
@@ -150,33 +153,29 @@ def flowgmm(
         """
         del key  # the density is deterministic; models with latent noise need it
         prior, n = params["prior"], len(batch.y)
-        nll_of = partial(_nll, prior=prior, temperature=weights.temperature)
-        of_density, of_classes = params, params
-        if batch.x_density is not None:
-            of_density, of_classes = _separated(params)
+        has_view = batch.x_density is not None
+        of_density, of_classes = _separated(params) if has_view else (params, params)
         everything = tables(of_classes, jnp.concatenate([batch.x_labeled, batch.x_student]))
         labeled, student = _rows(everything, slice(n)), _rows(everything, slice(n, None))
-        if batch.x_density is not None:
-            explained = tables(of_density, batch.x_density)
-        else:
-            explained = student if weights.labeled == "class_conditional" else everything
+        seen = tables(of_density, batch.x_density) if has_view else everything
+        of_student = weights.labeled == "class_conditional" and not has_view
+        explained = student if of_student else seen
         terms = {
-            "labeled": (weights.labeled_weight, nll_of(weights.labeled, labeled, batch.y)),
+            "labeled": (weights.labeled_weight, _nll(weights.labeled, labeled, batch.y, prior)),
             "marginal": (weights.marginal_weight, losses.marginal_nll(explained.joint)),
         }
         metrics = {"accuracy": 100.0 * (gmm.classify(labeled.logits) == batch.y).mean()}
         if weights.consistency_weight and len(batch.x_teacher):
             teacher = tables(jax.lax.stop_gradient(params), batch.x_teacher)
-            y_teacher, probability = losses.pseudo_labels(teacher.logits / weights.temperature)
+            y_teacher, probability = losses.pseudo_labels(teacher.logits)
             is_confident = probability >= weights.confidence
             terms["consistency"] = (
                 weights.consistency_weight * losses.linear_ramp(step, weights.ramp_steps),
-                is_confident * nll_of(weights.consistency, student, y_teacher),
+                is_confident * _nll(weights.consistency, student, y_teacher, prior),
             )
             metrics["confident"] = is_confident.mean()
         terms = {name: weight * nll.mean() for name, (weight, nll) in terms.items() if len(nll)}
 
-        seen = everything if batch.x_density is None else explained
         metrics["bits_per_dim"] = density.bits_per_dim(
             -losses.marginal_nll(seen.joint).mean(), size
         )
