@@ -23,7 +23,7 @@ from flowgmm_jax.data import datasets
 from flowgmm_jax.evaluation import figures
 from flowgmm_jax.training.trainer import train
 
-ROWS = 20  # of the PyTorch flow
+ROWS = 10  # of the PyTorch flow: each takes about 20 s of two cores, which do not count
 
 
 def ours(name: str, data_dir: str, workdir: Path) -> list[tuple[float, float]]:
@@ -47,8 +47,14 @@ def theirs(name: str, data_dir: str, workdir: Path, minutes: float) -> list[tupl
             script = Path(__file__).with_name("torch_flow.py")
             arguments = [str(images), str(minutes), str(60 * minutes / ROWS)]
             command = [sys.executable, str(script), *arguments]
-            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        kept.write_text(output)
+            rows = []
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+                for row in process.stdout:
+                    print(f"PyTorch, of {60 * minutes:.0f} s: {row.strip()}", file=sys.stderr)
+                    rows.append(row)
+            if process.returncode:
+                raise SystemExit(f"{script} failed")
+        kept.write_text("".join(rows))
     rows = map(json.loads, kept.read_text().splitlines())
     return [(row["seconds"] / 60, row["bits_per_dim"]) for row in rows]
 
