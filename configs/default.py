@@ -51,6 +51,7 @@ def get_config() -> ConfigDict:
     config.augment.jitter = (0.0, 0.0)  # noise on vectors: deviations of student, teacher
 
     config.optimizer = ConfigDict()
+    config.optimizer.name = "adamw"  # or muon
     config.optimizer.learning_rate = 1e-3
     config.optimizer.schedule = "cosine"  # or constant
     config.optimizer.warmup_steps = 100

@@ -23,6 +23,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "prior.means": tuple(gmm.PLACEMENTS),
     "loss.labeled": ("class_conditional", "cross_entropy"),
     "loss.consistency": ("class_conditional", "cross_entropy"),
+    "optimizer.name": ("adamw", "muon"),
     "optimizer.schedule": ("constant", "cosine"),
 }
 TRAINABLE = gmm.GMM._fields
@@ -47,8 +48,9 @@ def validate(config: ConfigDict) -> None:
             raise InputError(f"config.{name} is {value!r}, expected letters that can be printed")
         if isinstance(value, str) and any(len(part) > 255 for part in value.split("/")):
             raise InputError(f"config.{name} is {reprlib.repr(value)}, longer than a file's name")
-    for name in ("prior.means", "loss.labeled", "loss.consistency", "optimizer.schedule"):
-        _check_choice(name, fields[name], CHOICES[name])
+    for name in CHOICES:
+        if name.partition(".")[0] in ("prior", "loss", "optimizer"):
+            _check_choice(name, fields[name], CHOICES[name])
     _check_choice("model", config.model, MODELS)  # which tests add to
     info = datasets.info(config.data)
     _check_prior(config, info)

@@ -1,10 +1,19 @@
-"""The optimiser of a config: AdamW on the network, Adam on what is trained of the prior."""
+"""The optimiser of a config: AdamW or Muon on the network, Adam on what is trained of the prior.
+
+Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) takes steps of a momentum whose
+singular values are all made one, on every matrix of weights. The steps are scaled to the size of
+Adam's (Liu et al. 2025, "Muon is scalable for LLM training", https://arxiv.org/abs/2502.16982,
+eq. 4), which it leaves the other parameters to, so that one learning rate serves both.
+"""
 
 from collections.abc import Callable
 
 import jax
 import optax
 from ml_collections import ConfigDict
+from optax.contrib import MuonDimensionNumbers, muon
+
+ADAM_RMS = 0.2  # of the entries of a step of Adam with learning rate 1, about
 
 
 def learning_rate(config: ConfigDict, peak: float) -> optax.Schedule:
@@ -24,6 +33,27 @@ def _decays(params) -> dict:
     ``repeat`` have one more axis and their rank says nothing."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: getattr(path[-1], "key", None) == "kernel", params
+    )
+
+
+def _matrices(params) -> dict:
+    """Where kernels have matrices: inputs and outputs are their last two axes. Those before, of the
+    window of a convolution or of a ``repeat``, number them. None for all other parameters."""
+    matrix = MuonDimensionNumbers(reduction_axis=-2, output_axis=-1)
+    return jax.tree.map(lambda is_kernel: matrix if is_kernel else None, _decays(params))
+
+
+def _network(config: ConfigDict) -> optax.GradientTransformation:
+    fields = config.optimizer
+    rate = learning_rate(config, fields.learning_rate)
+    if fields.name == "adamw":
+        return optax.adamw(rate, weight_decay=fields.weight_decay, mask=_decays)
+    return muon(
+        rate,
+        weight_decay=fields.weight_decay,
+        weight_decay_mask=_decays,
+        consistent_rms=ADAM_RMS,
+        muon_weight_dimension_numbers=_matrices,
     )
 
 
@@ -53,14 +83,7 @@ def train_only(config: ConfigDict, loss: Callable) -> Callable:
 
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     """The transformation of gradients of a model's parameters."""
-    network = optax.chain(
-        optax.clip_by_global_norm(config.optimizer.clip_norm),
-        optax.adamw(
-            learning_rate(config, config.optimizer.learning_rate),
-            weight_decay=config.optimizer.weight_decay,
-            mask=_decays,
-        ),
-    )
+    network = optax.chain(optax.clip_by_global_norm(config.optimizer.clip_norm), _network(config))
     prior = optax.adam(learning_rate(config, config.prior.learning_rate))
     return optax.multi_transform(
         {"network": network, "prior": prior, "fixed": optax.set_to_zero()},

@@ -503,3 +503,17 @@ def test_a_replicated_tree_is_one_copy_a_device():
     assert copies["a"].shape == (jax.local_device_count(), 3)
     assert len(copies["b"].sharding.device_set) == jax.local_device_count()
     jax.tree.map(np.testing.assert_array_equal, devices.unreplicate(copies), tree)
+
+
+def test_muon_makes_the_singular_values_of_every_kernel_one():
+    config = make_config(learning_rate=1e-2, warmup_steps=0)
+    config.optimizer.name = "muon"
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(3, 3, 6, 4)).astype(np.float32)  # of a convolution
+    params = {"flow": {"kernel": kernel, "bias": np.ones(4, np.float32)}}
+    tx = make_optimizer(config)
+    updates, _ = tx.update(params, tx.init(params), params)
+    scale = 0.2 * np.sqrt(6)  # of Adam's step: 0.2 for every entry of the larger side
+    values = np.linalg.svd(updates["flow"]["kernel"] / (1e-2 * scale), compute_uv=False)
+    assert values.min() > 0.6 and values.max() < 1.3
+    np.testing.assert_allclose(updates["flow"]["bias"], -1e-2, rtol=0.5)  # Nesterov's momentum
