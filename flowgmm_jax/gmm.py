@@ -113,6 +113,12 @@ def means_of_latents(prior: GMM, dimension: int) -> jax.Array:
     return jnp.pad(prior.means, ((0, 0), (0, dimension - prior.means.shape[-1])))
 
 
+def scales_of_latents(prior: GMM, dimension: int) -> jax.Array:
+    """The standard deviations (K, ``dimension``) of all latents: 1 in those that carry no class."""
+    carries_class = jnp.arange(dimension) < prior.means.shape[-1]
+    return jnp.where(carries_class, jnp.exp(prior.log_scale)[:, None], 1.0)
+
+
 def sample(
     prior: GMM, key: jax.Array, labels: jax.Array, dimension: int, temperature: float = 1.0
 ) -> jax.Array:
@@ -121,9 +127,7 @@ def sample(
     ``temperature`` multiplies the standard deviations (not the variances) of all latents.
     """
     means = means_of_latents(prior, dimension)[labels]
-    scale = jnp.exp(prior.log_scale)[labels][:, None]
-    if dimension > prior.means.shape[-1]:
-        scale = jnp.where(jnp.arange(dimension) < prior.means.shape[-1], scale, 1.0)
+    scale = scales_of_latents(prior, dimension)[labels]
     return means + temperature * scale * jax.random.normal(key, means.shape, means.dtype)
 
 

@@ -11,10 +11,12 @@ from flowgmm_jax.evaluation import figures, interpolation, poster
 from flowgmm_jax.evaluation.judge import judge_images, make_judge, spread
 from flowgmm_jax.evaluation.passes import map_batches
 from flowgmm_jax.evaluation.report import Picture, Row, Section
+from flowgmm_jax.models.infill import DRAWS
 from flowgmm_jax.trained import Trained
 
 SAMPLES = 10  # of each class
 TEMPERATURES = (0.0, 0.25, 0.5, 0.7, 0.85, 1.0)
+SHOWN, FILLED = 10, 4  # images in part known, and how often the rest of each is drawn
 JUDGED = 1000  # samples, of all classes together, at each temperature
 NOTE = (
     "The judge of samples is a vote of the three nearest training images, by pixels, and knows all "
@@ -84,6 +86,39 @@ def _samples(trained: Trained) -> list[Picture]:
         is_line_art=False,
     )
     return [of_classes, by_temperature]
+
+
+def _infilled(trained: Trained) -> Picture:
+    """Test images of which a part is known, and what the model draws for the rest."""
+    labels, chosen = np.unique(trained.dataset.y_test, return_index=True)
+    labels, x = labels[:SHOWN], trained.dataset.x_test[chosen[:SHOWN]]
+    height, width = x.shape[1:3]
+    rows, columns = np.indices((height, width))
+    parts = {
+        "upper half": rows < height // 2,
+        "left half": columns < width // 2,
+        "one pixel of four": (rows % 2 == 0) & (columns % 2 == 0),
+    }
+    fill = jax.jit(trained.model.infill)
+    figure, grid = figures.panels(1, len(parts), 2.2, 0.33 * len(labels) + 0.3)
+    for axes, (name, mask) in zip(grid[0], parts.items(), strict=True):
+        is_known = mask[..., None]
+        shown = [x, np.where(is_known, x, trained.info.levels // 4)]
+        for i in range(FILLED):
+            filled = fill(trained.params, jax.random.key(i), x, is_known, labels)
+            shown.append(np.asarray(filled))
+        names = [trained.dataset.classes[k] for k in labels] if axes is grid[0][0] else ()
+        figures.show_images(axes, np.stack(shown, axis=1), trained.info.levels, names)
+        axes.set_title(f"known: {name}", fontsize="small")
+    return Picture(
+        "infilled",
+        "Test images, in part known",
+        "From left to right: a test image; what is known of it, with grey for the rest; images "
+        f"that the model draws given the known pixels and the class. Each is one of {DRAWS} "
+        "candidates, taken with a probability in proportion to its weight (models.infill).",
+        figure,
+        is_line_art=False,
+    )
 
 
 def _scatter_samples(trained: Trained) -> Picture:
@@ -157,6 +192,7 @@ def evaluate(trained: Trained) -> Section:
     if len(shape) == 3:
         metrics, rows = _judged(trained)
         pictures = ([_means(trained)] if model.prior and model.decode else []) + _samples(trained)
+        pictures += [_infilled(trained)] if model.infill else []
     elif shape == (2,):
         pictures = [_scatter_samples(trained)]
     if not (model.encode and model.decode and model.prior):

@@ -28,7 +28,7 @@ apart from the density (``models.flowgmm.Loss``).
 
 The Jacobian is block triangular, so density, class posterior and inverse are exact. To draw class
 y: draw z_code around the mean of y, then the groups one after the other, given the code, and x_0
-at the end.
+at the end. Pixels that are known can be kept meanwhile (``models.infill``).
 """
 
 import math
@@ -38,7 +38,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowgmm_jax.flows.autoregressive import autoregressive_gaussianize
+from flowgmm_jax.flows.autoregressive import Known, autoregressive_gaussianize
 from flowgmm_jax.flows.bijector import Bijector, chain, conditional, stateless, zero_log_det
 from flowgmm_jax.flows.causal_net import CausalNet, Context
 from flowgmm_jax.flows.grey_levels import num_parameters
@@ -74,6 +74,12 @@ def split_groups(groups: tuple[tuple[int, ...], ...]) -> Bijector:
         return pixels.reshape(b, h, w, -1), zero_log_det(pixels)
 
     return stateless(forward, inverse, "split_groups")
+
+
+def groups_of(image: jax.Array, squeezes: int) -> tuple[jax.Array, ...]:
+    """The groups (x_0, x_1, ..., x_G) of an image (B, H, W, C), of any type."""
+    steps = [*[squeeze()] * squeezes, split_groups(GROUPS[squeezes])]
+    return chain(*steps).forward(((),) * len(steps), image)[0]
 
 
 # e above: how improbable a class may be for the code to say so.
@@ -115,6 +121,7 @@ def pixel_groups(
     components: int = 5,
     class_width: int = 64,
     class_blocks: int = 4,
+    known: Known | None = None,
 ) -> Bijector:
     """The flow above.
 
@@ -134,6 +141,7 @@ def pixel_groups(
       components: of the mixture of logistic distributions of a pixel.
       class_width: channels of the classifier, at least 2.
       class_blocks: residual blocks of the classifier.
+      known: pixels, as images, that the inverse leaves as they are (``autoregressive``).
 
     Raises:
       ValueError: for an argument out of its range, and, from the flow's functions, more classes
@@ -155,6 +163,15 @@ def pixel_groups(
     groups = GROUPS[squeezes]
     net = partial(CausalNet, num_parameters(components), levels, width, context_blocks)
     classifier = Classifier(num_classes, class_width, class_blocks)
+    known_of: list[Known | None] = [None] * len(groups)
+    if known is not None:
+        pairs = zip(*(groups_of(a, squeezes) for a in known), strict=True)
+        known_of = [Known(*pair) for pair in pairs]
+
+    def gaussianize(i):
+        return partial(
+            autoregressive_gaussianize, net(causal_blocks if i else 0), known=known_of[i]
+        )
 
     def level(*pixels):
         return jnp.floor(jnp.concatenate(pixels, axis=-1))
@@ -173,15 +190,11 @@ def pixel_groups(
     return chain(
         *[squeeze()] * squeezes,
         split_groups(groups),
-        conditional(0, other_groups, partial(autoregressive_gaussianize, net(0))),
+        conditional(0, other_groups, gaussianize(0)),
         *[conditional(0, image_without_last_group, partial(_shift, classifier, radius))]
         * class_code,
         *[
-            conditional(
-                i,
-                partial(code_and_earlier_groups, i),
-                partial(autoregressive_gaussianize, net(causal_blocks)),
-            )
+            conditional(i, partial(code_and_earlier_groups, i), gaussianize(i))
             for i in reversed(range(1, len(groups)))
         ],
     )

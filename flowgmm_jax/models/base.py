@@ -33,6 +33,9 @@ class Model(NamedTuple):
       decode: ``(params, z) -> x (B, ...)``.
       sample: ``(params, key, labels, temperature) -> x``. Temperature multiplies the standard
         deviation of the components.
+      infill: ``(params, key, x, is_known, labels, draws) -> x``, the pixels of images x (B, ...)
+        that are not known, drawn given the others and the class; ``is_known`` is true or false and
+        broadcasts to x. The best of ``draws`` candidates, by weight (``models.infill``).
       prior: ``(params) -> gmm.GMM``, the density of the latents; one component per class.
       flow: ``(params) -> (flow, its parameters)``, for a look at its layers.
       classes: names of the classes, by their numbers; () if nobody named them.
@@ -45,6 +48,7 @@ class Model(NamedTuple):
     encode: Callable[[Params, jax.Array], jax.Array] | None = None
     decode: Callable[[Params, jax.Array], jax.Array] | None = None
     sample: Callable[..., jax.Array] | None = None
+    infill: Callable[..., jax.Array] | None = None
     prior: Callable[[Params], gmm.GMM] | None = None
     flow: Callable[[Params], tuple[Bijector, Params]] | None = None
     classes: tuple[str, ...] = ()

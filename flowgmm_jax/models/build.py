@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -10,11 +11,15 @@ from ml_collections import ConfigDict
 from flowgmm_jax import flows
 from flowgmm_jax.data import datasets
 from flowgmm_jax.data.base import Info
+from flowgmm_jax.density import flatten
 from flowgmm_jax.errors import InputError
+from flowgmm_jax.flows.autoregressive import Known
 from flowgmm_jax.flows.bijector import Bijector
+from flowgmm_jax.flows.pixel_groups import groups_of
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.door import guarded
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
+from flowgmm_jax.models.infill import Infilling
 
 
 class Architecture(NamedTuple):
@@ -39,12 +44,12 @@ FLOWS = {
 
 
 # Arguments of the constructors that are no fields of ``config.flow``.
-GIVEN = ("levels", "num_classes", "radius")
+GIVEN = ("levels", "num_classes", "radius", "known")
 
 
 def flow_arguments(name: str) -> dict[str, inspect.Parameter]:
     """The fields of ``config.flow`` beside ``name``: the arguments of the constructor, without
-    those that the data and the prior say.
+    those that the data and the prior say, and the pixels to keep.
 
     Raises:
       InputError: for an unknown name.
@@ -55,8 +60,10 @@ def flow_arguments(name: str) -> dict[str, inspect.Parameter]:
     return {key: value for key, value in parameters.items() if key not in GIVEN}
 
 
-def build_flow(config: ConfigDict, info: Info) -> Bijector:
+def build_flow(config: ConfigDict, info: Info, known: Known | None = None) -> Bijector:
     """The flow of ``config.flow``: its ``name``, and the arguments of the constructor so named.
+
+    Its inverse keeps the pixels that are ``known``, if the constructor can.
 
     Raises:
       InputError: for a flow that does not fit the data.
@@ -69,7 +76,12 @@ def build_flow(config: ConfigDict, info: Info) -> Bijector:
             f"config.flow.name is {name!r}, expected one of {', '.join(fitting)} for examples of "
             f"shape {info.shape}"
         )
-    given = dict(levels=info.levels, num_classes=info.num_classes, radius=config.prior.radius)
+    given = dict(
+        levels=info.levels,
+        num_classes=info.num_classes,
+        radius=config.prior.radius,
+        known=known,
+    )
     arguments = inspect.signature(FLOWS[name].constructor).parameters
     fields |= {key: given[key] for key in GIVEN if key in arguments}
     if fields.get("dtype"):
@@ -85,6 +97,16 @@ def class_latents(config: ConfigDict, info: Info) -> int | None:
     return info.num_classes if config.flow.get("class_code") else config.flow.get("code")
 
 
+def infilling(config: ConfigDict, info: Info) -> Infilling | None:
+    """How the flow fills in pixels; None if it cannot."""
+    if config.flow.name != "pixel_groups":
+        return None
+    return Infilling(
+        keeping=partial(build_flow, config, info),
+        arrange=lambda image: flatten(groups_of(image, config.flow.squeezes)),
+    )
+
+
 def build_flowgmm(config: ConfigDict, info: Info) -> Model:
     """FlowGMM of the config's flow, prior and loss."""
     return flowgmm(
@@ -94,6 +116,7 @@ def build_flowgmm(config: ConfigDict, info: Info) -> Model:
         Prior(config.prior.means, config.prior.radius),
         Loss(**config.loss),
         class_latents(config, info),
+        infilling(config, info),
     )
 
 

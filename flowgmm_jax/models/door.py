@@ -16,6 +16,7 @@ import numpy as np
 from flowgmm_jax.data.base import Info
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.models.base import Model, Params
+from flowgmm_jax.models.infill import DRAWS
 
 
 def guarded(model: Model, info: Info) -> Model:
@@ -65,6 +66,19 @@ def guarded(model: Model, info: Info) -> Model:
             return x
         return jnp.where(is_class.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.nan)
 
+    def infill(params, key, x, is_known, labels, draws=DRAWS):
+        x = _examples(params, x, info)
+        labels, is_class = _labels(labels, info.num_classes)
+        if labels.shape != x.shape[:1]:
+            raise InputError(f"labels have shape {labels.shape}, expected ({len(x)},), as x")
+        if not isinstance(draws, int) or draws < 1:
+            raise InputError(f"draws is {draws!r}, expected an integer of at least 1")
+        is_known = _known(is_known, x.shape)
+        filled = model.infill(params, key, x, is_known, labels, draws) if len(x) else x
+        if is_class is None:
+            return filled
+        return jnp.where(is_class.reshape(-1, *[1] * (x.ndim - 1)), filled, jnp.nan)
+
     return model._replace(
         init=init,
         class_log_density=of_examples(model.class_log_density),
@@ -72,6 +86,7 @@ def guarded(model: Model, info: Info) -> Model:
         encode=of_examples(model.encode),
         decode=model.decode and decode,
         sample=model.sample and sample,
+        infill=model.infill and infill,
     )
 
 
@@ -144,6 +159,19 @@ def _labels(labels: Any, num_classes: int) -> tuple[jax.Array, jax.Array | None]
         odd = int(labels[np.argmin(is_class)])
         raise InputError(f"labels have {odd}, expected 0 to {num_classes - 1}")
     return jnp.asarray(labels, jnp.int32), None
+
+
+def _known(is_known: Any, shape: tuple[int, ...]) -> jax.Array:
+    """Truth values that broadcast to examples of that shape."""
+    is_known = as_array(is_known, "is_known")
+    if is_known.dtype != bool:
+        raise InputError(f"is_known is {is_known.dtype}, expected truth values")
+    try:
+        return jnp.broadcast_to(is_known, shape)
+    except ValueError:
+        raise InputError(
+            f"is_known has shape {is_known.shape}, expected one that broadcasts to {shape}"
+        ) from None
 
 
 def _check_temperature(temperature: Any) -> None:

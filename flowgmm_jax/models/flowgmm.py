@@ -9,8 +9,11 @@ import jax.numpy as jnp
 from flowgmm_jax import density, gmm, losses
 from flowgmm_jax.data.batches import Batch
 from flowgmm_jax.density import Tables
+from flowgmm_jax.flows.autoregressive import Known
 from flowgmm_jax.flows.bijector import Bijector
 from flowgmm_jax.models.base import Metrics, Model, Params
+from flowgmm_jax.models.infill import DRAWS, Infilling
+from flowgmm_jax.models.infill import infill as fill_in
 
 
 class Prior(NamedTuple):
@@ -100,6 +103,7 @@ def flowgmm(
     prior: Prior,
     weights: Loss,
     class_latents: int | None = None,
+    infilling: Infilling | None = None,
 ) -> Model:
     """The model of the poster.
 
@@ -110,6 +114,7 @@ def flowgmm(
       prior: how the mixture starts.
       weights: of the objective.
       class_latents: how many latents, from the first, carry the class; None: all.
+      infilling: of a flow that can fill in pixels.
 
     Returns:
       A Model of examples (B, *shape), floats, whose params are ``{"flow": ..., "prior":
@@ -140,6 +145,10 @@ def flowgmm(
 
     def sample(params, key, labels, temperature=1.0):
         return decode(params, gmm.sample(params["prior"], key, labels, size, temperature))
+
+    def infill(params, key, x, is_known, labels, draws=DRAWS):
+        known = Known(x, jnp.broadcast_to(is_known, x.shape))
+        return fill_in(flow, infilling, params, key, known, labels, draws)
 
     def tables(params: Params, x: jax.Array) -> Tables:
         """Those of examples x, with the class posterior at ``Loss.temperature``."""
@@ -190,6 +199,7 @@ def flowgmm(
         encode,
         decode,
         sample,
+        infill if infilling else None,
         prior=lambda params: params["prior"],
         flow=lambda params: (flow, params["flow"]),
     )

@@ -60,12 +60,17 @@ def taking_raw(model: Model, preprocessing: Preprocessing, shape: tuple[int, ...
     def to_examples(function: Callable | None) -> Callable | None:
         return function and (lambda *args, **kwargs: restore(function(*args, **kwargs)))
 
+    def infill(params, key, x, is_known, *args, **kwargs):
+        is_known = _layout(np.broadcast_to(is_known, np.shape(x)), preprocessing, shape)
+        return restore(model.infill(params, key, prepare(x), is_known, *args, **kwargs))
+
     return model._replace(
         class_log_density=of_examples(model.class_log_density),
         log_density=of_examples(model.log_density),
         encode=of_examples(model.encode),
         decode=to_examples(model.decode),
         sample=to_examples(model.sample),
+        infill=model.infill and infill,
     )
 
 
@@ -93,13 +98,18 @@ def _raw_vectors(preprocessing: Preprocessing) -> Callable:
     return restore
 
 
+def _layout(x: jax.Array, preprocessing: Preprocessing, shape: tuple[int, ...]) -> jax.Array:
+    """Images as (B, H, W, C)."""
+    if x.ndim == 3 and shape[-1] == 1:
+        return x[..., None]
+    if preprocessing.channels_first and x.ndim == 4:
+        return x.transpose(0, 2, 3, 1)
+    return x
+
+
 def _images(preprocessing: Preprocessing, shape: tuple[int, ...]) -> Callable:
     def prepare(x):
-        x = as_array(x, "x")
-        if x.ndim == 3 and shape[-1] == 1:
-            x = x[..., None]
-        elif preprocessing.channels_first and x.ndim == 4:
-            x = x.transpose(0, 2, 3, 1)
+        x = _layout(as_array(x, "x"), preprocessing, shape)
         if preprocessing.unit:  # True is white
             levels = x.astype(jnp.promote_types(x.dtype, jnp.float32)) * (LEVELS - 1)
             return (levels if isinstance(x, jax.Array) else np.round(levels)) + 0.5

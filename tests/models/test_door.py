@@ -7,6 +7,9 @@ import pytest
 from helpers import compiled, make_config, perturbed
 
 import flowgmm_jax as fg
+from flowgmm_jax.data.base import Info
+from flowgmm_jax.errors import InputError
+from flowgmm_jax.models.door import guarded
 
 X = np.random.default_rng(0).integers(0, 17, (3, 8, 8, 1)).astype(np.uint8)
 
@@ -135,3 +138,27 @@ def test_image_models_have_forward_derivatives(image):
     slope = compiled(lambda x: jax.jvp(density, (x,), (dx,))[1])(x)
     gradient = compiled(jax.grad(density))(x)
     np.testing.assert_allclose(slope, jnp.vdot(gradient, dx), rtol=1e-4)
+
+
+def test_known_pixels_are_truth_values_that_broadcast(image):
+    model, params = image
+    info = Info((8, 8, 1), 10, 17)
+
+    def fill(params, key, x, is_known, labels, draws):
+        return jnp.where(is_known, x, -1.0)
+
+    infill = guarded(model._replace(infill=fill), info).infill
+    upper = np.arange(8)[:, None, None] < 4
+    filled = infill(params, jax.random.key(0), X, upper, [0, 1, 2])
+    np.testing.assert_array_equal(filled[:, :4], X[:, :4] + np.float32(0.5))
+    np.testing.assert_array_equal(filled[:, 4:], -1)
+    for is_known, labels, draws, message in [
+        (upper.astype(int), [0, 1, 2], 1, "is_known is int64, expected truth values"),
+        (upper[:5], [0, 1, 2], 1, r"is_known has shape \(5, 1, 1\), expected one that broadcasts"),
+        (upper, [0, 1], 1, r"labels have shape \(2,\), expected \(3,\)"),
+        (upper, [0, 1, 10], 1, "labels have 10, expected 0 to 9"),
+        (upper, [0, 1, 2], 0, "draws is 0, expected an integer of at least 1"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            infill(params, jax.random.key(0), X, is_known, labels, draws)
+    assert infill(params, jax.random.key(0), X[:0], upper, []).shape == (0, 8, 8, 1)
