@@ -66,11 +66,16 @@ def likelihood(statistics: Statistics) -> np.ndarray:
     return -statistics.log_density
 
 
-def typicality(statistics: Statistics, training: Statistics) -> np.ndarray:
-    """|log p(x) - mean over training examples|, (N,), in nats: a typical example is as likely as
-    they are, not likelier (Nalisnick et al. 2019, https://arxiv.org/abs/1906.02994, eq. 5)."""
-    usual = training.log_density[np.isfinite(training.log_density)].mean()
-    return np.abs(statistics.log_density - usual)
+def typicality(found: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """|log p - mean over training examples|, (N,), in nats: a typical example is as likely as they
+    are, not likelier (Nalisnick et al. 2019, https://arxiv.org/abs/1906.02994, eq. 5).
+
+    Args:
+      found: log p of examples, (N,): log p(x), or log p(z) of their latents, which tells whether
+        they lie at the usual distance from the mean of their component.
+      training: the same of training examples.
+    """
+    return np.abs(found - training[np.isfinite(training)].mean())
 
 
 def complexity(statistics: Statistics, code_length: np.ndarray) -> np.ndarray:
@@ -195,9 +200,13 @@ def make_scores(training: Examples) -> Callable[[Examples], dict[str, np.ndarray
         statistics, length = examples
         found = {
             "likelihood": likelihood(statistics),
-            "typicality": typicality(statistics, training.statistics),
+            "typicality": typicality(statistics.log_density, training.statistics.log_density),
             "density of states": density(states(examples)),
         }
+        if statistics.log_prior is not None:
+            found["latent typicality"] = typicality(
+                statistics.log_prior, training.statistics.log_prior
+            )
         if is_image:
             found["complexity"] = complexity(statistics, length)
             found["states and complexity"] = density_with_complexity(states(examples, True))

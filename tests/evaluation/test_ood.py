@@ -64,7 +64,8 @@ def test_scores_by_hand():
     training = statistics([-1.0, -3.0], [0.0, 0.0])
     found = statistics([-2.0, 1.0, -5.0], [0.0, 0.0, 1.0])
     np.testing.assert_allclose(ood_scores.likelihood(found), [2, -1, 4])
-    np.testing.assert_allclose(ood_scores.typicality(found, training), [0, 3, 2])
+    typical = ood_scores.typicality(found.log_density, training.log_density)
+    np.testing.assert_allclose(typical, [0, 3, 2])
     np.testing.assert_allclose(ood_scores.complexity(found, np.array([1.0, 2.0, 3.0])), [1, -3, 1])
 
 
@@ -78,6 +79,7 @@ def test_the_density_of_states_finds_the_too_likely_and_the_too_unlikely():
     assert set(scores(Examples(normal_states(3), None))) == {
         "likelihood",
         "typicality",
+        "latent typicality",
         "density of states",
     }
     inside = scores(Examples(normal_states(300, seed=1), None))["density of states"]
@@ -240,7 +242,7 @@ def test_the_section_says_where_the_likelihood_fails_and_what_repairs_it(images)
     assert "The likelihood fails on dark" in section.note
     assert "repairs it" in section.note
     assert "300 held-out training examples" in section.note
-    assert len(section.rows) == 10
+    assert len(section.rows) == 12
     assert {picture.poster for picture in section.pictures} == {"Figure 3", ""}
     close(section)
 
@@ -256,6 +258,7 @@ def test_vectors_have_no_complexity_and_a_small_validation_set_is_not_fitted_on(
     assert section.metrics["ood"]["far"].keys() == {
         "likelihood",
         "typicality",
+        "latent typicality",
         "density of states",
     }
     for found in section.metrics["ood"].values():
