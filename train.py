@@ -2,7 +2,7 @@
 
 python train.py [--config=NAME] [--workdir=DIR] [--config.FIELD=VALUE ...] [--print_config]
 
-NAME is an experiment of configs/, such as mnist_1k:cons, or a file of your own, FILE.py. The
+NAME is an experiment of configs/, such as mnist_1k:ssl, or a file of your own, FILE.py. The
 documentation says how to run it as several processes (docs/clusters.md).
 """
 

@@ -30,7 +30,7 @@ def accuracies(name: str, workdir: Path) -> tuple[list[float], float]:
 def main() -> None:
     table = Table("config", "accuracy (%)", "mean ± sd", "longest run (s)")
     with tempfile.TemporaryDirectory() as workdir:
-        for name in ("digits", "digits:supervised"):
+        for name in ("digits", "digits:sup"):
             values, seconds = accuracies(name, Path(workdir))
             table.add_row(
                 name,

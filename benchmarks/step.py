@@ -116,7 +116,7 @@ def make_steps(config) -> Callable[[], None]:
 
 
 def main() -> None:
-    config = load_config("mnist_1k:cons,published_small")
+    config = load_config("mnist_1k:published_small")
     a = jax.random.normal(jax.random.key(0), (SIDE, SIDE))
     product = jax.jit(lambda a: a @ a)
     functions = {"steps": make_steps(config), "product": lambda: jax.block_until_ready(product(a))}

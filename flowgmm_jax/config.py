@@ -40,7 +40,7 @@ def names() -> list[str]:
 
 
 def run_name(spec: str) -> str:
-    """The name of an experiment's run: mnist_1k:cons,published is mnist_1k_cons_published."""
+    """The name of an experiment's run: mnist_1k:ssl,published is mnist_1k_ssl_published."""
     file, _, variant = spec.partition(":")
     return "_".join([Path(file).name.removesuffix(".py"), *filter(None, variant.split(","))])
 
@@ -48,7 +48,7 @@ def run_name(spec: str) -> str:
 def load_config(spec: str, **overrides: Any) -> ConfigDict:
     """The config of an experiment.
 
-        load_config("mnist_1k:cons", data_dir="~/data", steps=100)
+        load_config("mnist_1k:ssl", data_dir="~/data", steps=100)
 
     Args:
       spec: NAME, NAME:VARIANT, FILE.py or FILE.py:VARIANT; several words of a variant are joined

@@ -51,7 +51,7 @@ BAD_INPUT = {
     "a missing config file": (["--config=configs/nowhere.py"], "configs/nowhere.py"),
     "no config": (["--config="], "--config= is no experiment"),
     "an unknown variant": (
-        ["--config=mnist_1k:cons,big"],
+        ["--config=mnist_1k:ssl,big"],
         "variant is 'big', expected .*published",
     ),
     "a variant where there is none": (["--config=moons:published"], "'published', expected none"),

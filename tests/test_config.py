@@ -22,7 +22,7 @@ SPECS = [
     for name in configs.names()
     for variant in variants(name)
 ]
-SPECS += ["mnist_1k:cons,published", "mnist_1k:supervised,published_small"]
+SPECS += ["mnist_1k:ssl,published", "mnist_1k:sup,published_small"]
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def test_an_experiment_is_one_file_that_can_be_read_at_once(name):
 
 def test_a_file_is_an_experiment_as_a_name_is(tmp_path):
     file = shutil.copy(configs.FOLDER / "mnist_1k.py", tmp_path / "mine.py")
-    assert fg.load_config(f"{file}:cons") == fg.load_config("mnist_1k:cons")
+    assert fg.load_config(f"{file}:ssl") == fg.load_config("mnist_1k:ssl")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_file_is_an_experiment_as_a_name_is(tmp_path):
     [
         ("moons", "moons"),
         ("configs/moons.py", "moons"),
-        ("mnist_1k:cons,published", "mnist_1k_cons_published"),
+        ("mnist_1k:ssl,published", "mnist_1k_ssl_published"),
         ("/elsewhere/my.config.py", "my.config"),
     ],
 )
@@ -145,3 +145,20 @@ def _digits():
     from sklearn.datasets import load_digits
 
     return load_digits().images[:3, ..., None].astype("uint8")
+
+
+FORMS = ["digits", "mnist_1k", "mnist_1k_fast", "fashion_mnist_1k_fast", "cifar10_4k", "svhn_1k"]
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_word_means_the_same_form_of_flowgmm_in_every_experiment(name):
+    is_cons = fg.load_config(name).loss.consistency_weight > 0
+    cons = fg.load_config(name if is_cons else f"{name}:cons")
+    ssl = fg.load_config(f"{name}:ssl" if is_cons else name)
+    sup, everything = fg.load_config(f"{name}:sup"), fg.load_config(f"{name}:all")
+    assert [form.loss.consistency_weight > 0 for form in (cons, ssl, sup)] == [True, False, False]
+    assert [form.train.batch_unlabeled > 0 for form in (cons, ssl, sup)] == [True, True, False]
+    assert cons.data == ssl.data == sup.data
+    assert cons.flow == ssl.flow == sup.flow == everything.flow
+    assert (everything.data.num_labels, everything.train.batch_unlabeled) == (-1, 0)
+    assert everything.data.validation > 0  # for the temperature

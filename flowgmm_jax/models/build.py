@@ -15,8 +15,10 @@ from flowgmm_jax.density import flatten
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.flows.autoregressive import Known
 from flowgmm_jax.flows.bijector import Bijector
+from flowgmm_jax.flows.nets import Classifier
 from flowgmm_jax.flows.pixel_groups import groups_of
 from flowgmm_jax.models.base import Model
+from flowgmm_jax.models.classifier import classifier
 from flowgmm_jax.models.door import guarded
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
 from flowgmm_jax.models.infill import Infilling
@@ -120,7 +122,23 @@ def build_flowgmm(config: ConfigDict, info: Info) -> Model:
     )
 
 
-MODELS: dict[str, Callable[[ConfigDict, Info], Model]] = {"flowgmm": build_flowgmm}
+def build_classifier(config: ConfigDict, info: Info) -> Model:
+    """The class network of ``pixel_groups`` by itself, which sees the whole image."""
+    flow = config.flow
+    if flow.name != "pixel_groups":
+        raise InputError(
+            f"config.flow.name is {flow.name!r}, expected 'pixel_groups', whose class network "
+            "config.model = 'classifier' is"
+        )
+    build_flow(config, info)  # checks the fields
+    net = Classifier(info.num_classes, flow.class_width, flow.class_blocks)
+    return classifier(net, info.levels, flow.squeezes, Loss(**config.loss))
+
+
+MODELS: dict[str, Callable[[ConfigDict, Info], Model]] = {
+    "flowgmm": build_flowgmm,
+    "classifier": build_classifier,
+}
 
 
 def build(config: ConfigDict, info: Info | None = None) -> Model:
