@@ -83,7 +83,7 @@ EXPERIMENTS = {
         "svhn_cropped": "svhn_1k",
         "cifar10": "cifar10_4k",
     },
-    CLASSIFIER: {"digits": "digits:samples", "mnist": "mnist_1k_fast:samples"},
+    CLASSIFIER: {"digits": "digits", "mnist": "mnist_1k_fast:samples"},
 }
 OVERRIDES = {
     poster.DIGLM_SUPERVISED_ALL: {"data.num_labels": -1},

@@ -40,7 +40,7 @@ from flowgmm_jax.training.trainer import make_state, train
 
 TINY = {
     "moons": ["flow.steps=1", "flow.hidden=(4,)"],
-    "digits": ["flow.stages=((1,1),)", "flow.width=4", "train.microbatches=0"],
+    "digits:glow": ["flow.stages=((1,1),)", "flow.width=4", "train.microbatches=0"],
 }
 VALUES = [
     "0", "1", "2", "3", "-1", "0.5", "1.5", "0.05", "8", "16", "1e-3", "1e30", "inf", "nan", "-inf",

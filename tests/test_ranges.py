@@ -70,10 +70,10 @@ BAD = [
     ("moons", "data.split_file=" + "a" * 300, "data.split_file is .*, longer than a file's name"),
     ("moons", "train.steps=" + "(" * 500, "train.steps is"),
     ("moons", "=3", "config. is no field"),
-    ("digits", "flow.stages=()", r"flow.stages is \(\), expected a tuple of one or more groups"),
-    ("digits", "flow.stages=(1,1)", r"flow.stages is \(1, 1\)"),
-    ("digits", "flow.alpha=0.5", "flow.alpha is 0.5"),
-    ("digits", "flow.width=-4", "flow.width is -4"),
+    ("digits:glow", "flow.stages=()", r"flow.stages is \(\), expected a tuple of one or more"),
+    ("digits:glow", "flow.stages=(1,1)", r"flow.stages is \(1, 1\)"),
+    ("digits:glow", "flow.alpha=0.5", "flow.alpha is 0.5"),
+    ("digits:glow", "flow.width=-4", "flow.width is -4"),
 ]
 
 

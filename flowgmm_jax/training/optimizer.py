@@ -37,10 +37,18 @@ def _decays(params) -> dict:
 
 
 def _matrices(params) -> dict:
-    """Where kernels have matrices: inputs and outputs are their last two axes. Those before, of the
-    window of a convolution or of a ``repeat``, number them. None for all other parameters."""
-    matrix = MuonDimensionNumbers(reduction_axis=-2, output_axis=-1)
-    return jax.tree.map(lambda is_kernel: matrix if is_kernel else None, _decays(params))
+    """Which axes of a kernel are those of a matrix: outputs are the last one, inputs the one before
+    and the square window of a convolution before that. Other axes, as of a ``repeat``, number
+    matrices. None for parameters that are no kernels."""
+
+    def matrix(leaf, is_kernel):
+        if not is_kernel:
+            return None
+        has_window = leaf.ndim >= 4 and leaf.shape[-4] == leaf.shape[-3]
+        inputs = (-4, -3, -2) if has_window else (-2,)
+        return MuonDimensionNumbers(reduction_axis=inputs, output_axis=(-1,))
+
+    return jax.tree.map(matrix, params, _decays(params))
 
 
 def _network(config: ConfigDict) -> optax.GradientTransformation:

@@ -14,7 +14,7 @@ SMALL = {"flow.class_width": 8, "flow.class_blocks": 1}
 
 @pytest.fixture
 def config():
-    return fg.load_config("digits:samples", model="classifier", steps=3, **SMALL)
+    return fg.load_config("digits", model="classifier", steps=3, **SMALL)
 
 
 def test_it_is_trained_and_evaluated_like_any_model(config, tmp_path):
@@ -48,4 +48,4 @@ def test_the_loss_is_that_of_fixmatch(config):
 
 def test_a_flow_without_such_a_network_is_refused():
     with pytest.raises(InputError, match="flow.name is 'glow', expected 'pixel_groups'"):
-        fg.build(fg.load_config("digits", model="classifier"))
+        fg.build(fg.load_config("digits:glow", model="classifier"))

@@ -513,7 +513,8 @@ def test_muon_makes_the_singular_values_of_every_kernel_one():
     params = {"flow": {"kernel": kernel, "bias": np.ones(4, np.float32)}}
     tx = make_optimizer(config)
     updates, _ = tx.update(params, tx.init(params), params)
-    scale = 0.2 * np.sqrt(6)  # of Adam's step: 0.2 for every entry of the larger side
-    values = np.linalg.svd(updates["flow"]["kernel"] / (1e-2 * scale), compute_uv=False)
+    scale = 0.2 * np.sqrt(3 * 3 * 6)  # of Adam's step: 0.2 for every entry of the larger side
+    matrix = updates["flow"]["kernel"].reshape(3 * 3 * 6, 4)
+    values = np.linalg.svd(matrix / (1e-2 * scale), compute_uv=False)
     assert values.min() > 0.6 and values.max() < 1.3
     np.testing.assert_allclose(updates["flow"]["bias"], -1e-2, rtol=0.5)  # Nesterov's momentum
