@@ -93,8 +93,8 @@ def test_a_result_says_where_it_was_run(record):
 
 def test_the_page_has_mean_spread_hours_and_the_posters_figures(table1):
     page = table1.page([run(96.0), run(98.0, split=1), run(80.0, system="a forest")])
-    assert "| FlowGMM | 97.00 ± 1.41 (2; 0.01 h) | -; poster 98.94 |" in page
-    assert "| a forest | 80.00 (1; 0.01 h) | - |" in page
+    assert "| FlowGMM | 97.00 ± 1.41 (2; 36 s) | -; poster 98.94 |" in page
+    assert "| a forest | 80.00 (1; 36 s) | - |" in page
     assert page.count("| a machine | `abc` |") == 3
 
 
