@@ -236,7 +236,7 @@ def page(results: Sequence[Result]) -> str:
     text += "\nOther systems with the same labels, for context:\n\n"
     text += record.table(header, [row for row, of in zip(rows, of_poster, strict=True) if not of])
     text += "".join(
-        f"\n{letter}. {reason}" for letter, reason in zip(LETTERS, reasons, strict=False)
+        f"\n- {letter}: {reason}" for letter, reason in zip(LETTERS, reasons, strict=False)
     )
     text += "\n\n## Runs\n\n"
     names = ("system", "dataset", "split", "accuracy", "bits/dim", "time", "hardware", "commit")
@@ -262,7 +262,9 @@ def _cell(system: str, dataset: str, results: Sequence[Result], reasons: list[st
         return f"{accuracy} ({len(done)}; {record.duration(seconds)}){beside}"
     if not here and not printed:
         return "-"
-    reason = here[0]["not_run"] if here else "there is no experiment for these data"
+    reason = (
+        here[0]["not_run"] if here else "there is no experiment, or it was left out with --only"
+    )
     if reason not in reasons:
         reasons.append(reason)
     return f"not run: {LETTERS[reasons.index(reason)]}{beside}"
