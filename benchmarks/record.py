@@ -114,6 +114,14 @@ def spread(values: Sequence[float], form: str) -> str:
     return f"{mean} ± {form.format(statistics.stdev(values))}"
 
 
+def duration(seconds: float) -> str:
+    """In seconds, minutes or hours."""
+    for unit, size in (("s", 1), ("min", 60)):
+        if seconds < 120 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 3600:.1f} h"
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]

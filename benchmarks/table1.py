@@ -229,17 +229,17 @@ def page(results: Sequence[Result]) -> str:
         "# Table 1\n\n"
         "Written by `python benchmarks/table1.py` and `python benchmarks/baselines.py` with\n"
         "`results/table1.json`; do not edit. Accuracy on the test set, in percent, of the last\n"
-        "step: mean ± standard deviation (how many labelled sets, hours of a run), then the\n"
+        "step: mean ± standard deviation (how many labelled sets; time of a run), then the\n"
         "poster's.\n\n"
     )
     text += record.table(header, [row for row, of in zip(rows, of_poster, strict=True) if of])
     text += "\nOther systems with the same labels, for context:\n\n"
     text += record.table(header, [row for row, of in zip(rows, of_poster, strict=True) if not of])
     text += "".join(
-        f"\n{letter}. {reason}" for letter, reason in zip(LETTERS, reasons, strict=False)
+        f"\n- {letter}: {reason}" for letter, reason in zip(LETTERS, reasons, strict=False)
     )
     text += "\n\n## Runs\n\n"
-    names = ("system", "dataset", "split", "accuracy", "bits/dim", "hours", "hardware", "commit")
+    names = ("system", "dataset", "split", "accuracy", "bits/dim", "time", "hardware", "commit")
     text += record.table((*names, "date", "jax", "command"), map(_run, filter(_was_run, results)))
     return text
 
@@ -255,14 +255,16 @@ def _cell(system: str, dataset: str, results: Sequence[Result], reasons: list[st
     here = [r for r in results if (r["system"], r["dataset"]) == (system, dataset)]
     done = list(filter(_was_run, here))
     printed = poster.TABLE_1.get(system, {}).get(dataset)
-    beside = f"; poster {printed}" if printed else ""
+    beside = f"; poster {printed:.2f}" if printed else ""
     if done:
         accuracy = record.spread([r["accuracy"] for r in done], "{:.2f}")
-        hours = sum(r["seconds"] for r in done) / len(done) / 3600
-        return f"{accuracy} ({len(done)}; {hours:.2g} h){beside}"
-    if not here:
-        return f"-{beside}"
-    reason = here[0]["not_run"]
+        seconds = sum(r["seconds"] for r in done) / len(done)
+        return f"{accuracy} ({len(done)}; {record.duration(seconds)}){beside}"
+    if not here and not printed:
+        return "-"
+    reason = (
+        here[0]["not_run"] if here else "there is no experiment, or it was left out with --only"
+    )
     if reason not in reasons:
         reasons.append(reason)
     return f"not run: {LETTERS[reasons.index(reason)]}{beside}"
@@ -276,7 +278,7 @@ def _run(result: Result) -> list[str]:
         str(result["split"]),
         f"{result['accuracy']:.2f}",
         "" if bits is None else f"{bits:.3f}",
-        f"{result['seconds'] / 3600:.2g}",
+        record.duration(result["seconds"]),
         result["hardware"],
         f"`{result['commit']}`",
         result["date"],
@@ -313,7 +315,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             result, config = configured(run, small, flags.data_dir, flags.splits_dir)
         except InputError:
             result = dict(zip(record.FIELDS, (*run[:3], run.config, {}, 0), strict=True))
-            found = {"not_run": f"there is no experiment {run.config}"}
+            found = {"not_run": f"there is no experiment {run.config.partition(':')[0]}"}
         else:
             left = deadline - time.monotonic()
             if reason := obstacle(run, small, flags.data_dir):

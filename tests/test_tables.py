@@ -93,16 +93,16 @@ def test_a_result_says_where_it_was_run(record):
 
 def test_the_page_has_mean_spread_hours_and_the_posters_figures(table1):
     page = table1.page([run(96.0), run(98.0, split=1), run(80.0, system="a forest")])
-    assert "| FlowGMM | 97.00 ± 1.41 (2; 0.01 h) | -; poster 98.94 |" in page
-    assert "| a forest | 80.00 (1; 0.01 h) | - |" in page
+    assert "| FlowGMM | 97.00 ± 1.41 (2; 36 s) | not run: a; poster 98.94 |" in page
+    assert "| a forest | 80.00 (1; 36 s) | - |" in page
     assert page.count("| a machine | `abc` |") == 3
 
 
 def test_a_cell_that_was_not_run_says_why(table1):
     page = table1.page([result(not_run="no time"), result(poster.CONSISTENCY, not_run="no time")])
-    assert "| FlowGMM | not run: a | " in page
-    assert "| FlowGMM-cons | not run: a | " in page
-    assert "\na. no time" in page
+    assert "| FlowGMM | not run: b | " in page
+    assert "| FlowGMM-cons | not run: b | " in page
+    assert "\n- b: no time" in page
 
 
 @pytest.mark.parametrize("name", ["table1", "table2"])
@@ -201,9 +201,9 @@ def test_table_2_measures_finished_runs(record, table1, tmp_path):
 def test_the_baselines_have_our_labelled_sets(record, tmp_path):
     baselines = importlib.import_module("baselines")
     output = tmp_path / "table.json"
-    baselines.main([f"--output={output}", "--only=^digits [kl]", "--splits=1"])
+    baselines.main([f"--output={output}", "--only=^digits (k|label)", "--splits=1"])
     found = {r["system"]: r for r in record.read(output)}
-    assert found.keys() == {"k-nearest neighbours", "label spreading", "logistic regression"}
+    assert found.keys() == {"k-nearest neighbours", "label spreading"}
     assert all(85 < r["accuracy"] < 98 for r in found.values())
     assert found["label spreading"]["num_unlabeled"] == 1337
     assert found["k-nearest neighbours"]["overrides"] == {"data.split_seed": 0}

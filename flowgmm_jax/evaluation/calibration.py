@@ -4,8 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import log_softmax, softmax
+from scipy.stats import chi2
 
 from flowgmm_jax import gmm
 from flowgmm_jax.evaluation import figures, poster
@@ -16,6 +17,7 @@ from flowgmm_jax.trained import Trained
 BINS = 15  # of Guo et al. 2017
 FIT_EXAMPLES = 1000
 LOG_TEMPERATURES = (-7.0, 14.0)
+CONFIDENCE = 0.95
 
 
 # ------------------------------------------------------------------------------ temperature
@@ -57,25 +59,28 @@ def tempered(joint: np.ndarray, offset: np.ndarray, temperature: float) -> np.nd
 
 
 def fit_temperature(joint: np.ndarray, offset: np.ndarray, y: np.ndarray) -> float:
-    """The temperature whose posterior gives labels y (N,) the smallest NLL.
+    """Of the temperatures that labels y (N,) do not contradict, the nearest to 1.
 
-    One further example with every label equally likely is added, at the mean of the others: without
-    it, N examples without a mistake would ask for T = 0, and a mistake on other data would cost
-    everything (Platt 1999, "Probabilistic outputs for support vector machines", section 2.2, adds
-    such counts to the labels). The loss is convex in 1 / T, so there is one minimum.
+    They are those of the 95% likelihood interval, whose log-likelihood is at most
+    chi2_1(0.95) / 2 = 1.92 nats below the largest (Wilks 1938, "The large-sample distribution of
+    the likelihood ratio", https://doi.org/10.1214/aoms/1177732360). So a model is changed only as
+    far as the examples ask for it; where they are few, or without a mistake, the temperature of the
+    least NLL does harm on other data. The NLL is convex in 1 / T, so there is one such interval.
     """
     joint = np.asarray(joint, np.float64)
     # A term common to the classes changes nothing, and thousands of nats would cost digits.
     joint = joint - joint.max(axis=-1, keepdims=True)
 
-    def loss(log_temperature):
-        log_posterior = log_softmax(tempered(joint, offset, np.exp(log_temperature)), axis=-1)
-        right = log_posterior[np.arange(len(y)), y]
-        return -right.mean() - log_posterior.mean() / len(y)
+    def total_nll(log_temperature):
+        return len(y) * nll(tempered(joint, offset, np.exp(log_temperature)), y)
 
     options = {"xatol": 1e-6}
-    found = minimize_scalar(loss, bounds=LOG_TEMPERATURES, method="bounded", options=options)
-    return float(np.exp(found.x))
+    best = minimize_scalar(total_nll, bounds=LOG_TEMPERATURES, method="bounded", options=options)
+    allowed = best.fun + chi2.ppf(CONFIDENCE, 1) / 2
+    if total_nll(0.0) <= allowed:
+        return 1.0
+    ends = sorted((0.0, best.x))
+    return float(np.exp(brentq(lambda t: total_nll(t) - allowed, *ends)))
 
 
 # ----------------------------------------------------------------------------------- scores
@@ -215,6 +220,13 @@ def held_out(trained: Trained) -> Held | None:
     return Held(np.sort(chosen), "training labels that training did not see")
 
 
+def offset_of(trained: Trained) -> np.ndarray:
+    """``mixture_offset``; zeros (K,), plain temperature scaling, of a model without a mixture."""
+    if trained.model.prior:
+        return mixture_offset(trained.model.prior(trained.params))
+    return np.zeros(trained.info.num_classes)
+
+
 def _rows(before: dict, after: dict | None, printed: poster.Calibration | None) -> list[Row]:
     def row(label, value, name, form):
         return Row(
@@ -232,6 +244,7 @@ def _rows(before: dict, after: dict | None, printed: poster.Calibration | None) 
             row("ECE with temperature", after["ece"], "ece_after", "{:.3f}"),
             Row("accuracy with temperature (%)", f"{after['accuracy']:.2f}"),
             Row("temperature of the variances", f"{after['temperature']:.3g}"),
+            Row("examples that it was fitted on", f"{after['examples']}"),
         ]
     return rows
 
@@ -265,9 +278,7 @@ def evaluate(trained: Trained, test: Statistics, measure: Measure) -> Section:
     elif not usable.any():
         note += "No temperature: the densities of the held-out examples are not finite."
     else:
-        offset = np.zeros(test.joint.shape[-1])  # without a mixture, plain temperature scaling
-        if trained.model.prior:
-            offset = mixture_offset(trained.model.prior(trained.params))
+        offset = offset_of(trained)
         labels = trained.dataset.y_train[held.index][usable]
         temperature = fit_temperature(fitted_on.joint[usable], offset, labels)
         logits = tempered(np.asarray(test.joint, np.float64), offset, temperature)
@@ -279,8 +290,9 @@ def evaluate(trained: Trained, test: Statistics, measure: Measure) -> Section:
             "examples": len(labels),
         }
         note += (
-            f"The variance of all components is scaled by {temperature:.3g}, which minimises the "
-            f"NLL of {len(labels)} examples ({held.description}); no test label is used for it."
+            f"The variance of all components is scaled by {temperature:.3g}: of the temperatures "
+            f"that the labels of {len(labels)} examples ({held.description}) do not contradict, "
+            "the nearest to 1. No test label is used for it."
         )
     picture = Picture(
         "reliability",

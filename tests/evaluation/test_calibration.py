@@ -69,14 +69,22 @@ def test_the_temperature_of_the_labels_is_found(table, temperature):
     assert found == pytest.approx(temperature, rel=0.1)
 
 
-def test_the_fit_with_unequal_scales_is_the_minimum(table):
+@pytest.mark.parametrize("temperature", [0.02, 50.0])
+def test_the_fit_with_unequal_scales_is_the_nearer_end_of_the_likelihood_interval(
+    table, temperature
+):
     joint, y, _ = table
     offset = np.array([40.0, -20.0, 0.0])
-    joint = offset + 50 * (joint - offset)
+    joint = offset + temperature * (joint - offset)
     found = fit_temperature(joint, offset, y)
-    best = calibration.nll(tempered(joint, offset, found), y)
-    for factor in (0.8, 0.9, 1.1, 1.25):
-        assert best < calibration.nll(tempered(joint, offset, factor * found), y)
+
+    def nll(factor):
+        return len(y) * calibration.nll(tempered(joint, offset, factor * found), y)
+
+    toward_one = 0.9995 if temperature > 1 else 1 / 0.9995
+    least = min(nll(factor) for factor in np.linspace(0.99, 1.01, 401))
+    assert nll(1) - least == pytest.approx(1.92, abs=0.02)
+    assert nll(toward_one) > nll(1) > nll(1 / toward_one)
 
 
 def test_a_single_confident_mistake_among_hundreds_of_nats_is_survived():
@@ -88,13 +96,31 @@ def test_a_single_confident_mistake_among_hundreds_of_nats_is_survived():
     assert scores(tempered(joint, 0.0, found), y)["nll"] < 0.05
 
 
-@pytest.mark.parametrize("margin", [1.0, 50.0, 3000.0])
-def test_no_mistakes_among_a_hundred_do_not_promise_none_ever(margin):
+@pytest.mark.parametrize("margin", [5.0, 50.0, 3000.0])
+def test_no_mistakes_among_a_hundred_change_nothing(margin):
     y = np.arange(100) % CLASSES
-    joint = margin * np.eye(CLASSES)[y]
+    assert fit_temperature(margin * np.eye(CLASSES)[y], np.zeros(CLASSES), y) == 1.0
+
+
+def test_no_mistakes_of_an_underconfident_model_do_not_promise_none_ever():
+    y = np.arange(100) % CLASSES
+    joint = np.eye(CLASSES)[y]  # the posterior of the label is 0.58
     found = fit_temperature(joint, np.zeros(CLASSES), y)
+    assert 0 < found < 1
     confidence = softmax(tempered(joint, 0.0, found), axis=-1).max(-1)
-    np.testing.assert_allclose(confidence, 1 - (1 - 1 / CLASSES) / 101, rtol=1e-3)
+    np.testing.assert_allclose(confidence, np.exp(-1.92 / 100), rtol=1e-3)
+
+
+@pytest.mark.parametrize("examples", [20, 100])
+def test_a_calibrated_model_is_left_as_it_is_in_19_of_20_cases(table, examples):
+    joint, y, offset = table
+    rng = np.random.default_rng(1)
+    samples = [rng.choice(len(y), examples, replace=False) for _ in range(200)]
+    found = [fit_temperature(joint[rows], offset, y[rows]) for rows in samples]
+    assert np.mean(np.array(found) == 1.0) >= 0.9
+    before = calibration.nll(joint, y)
+    changes = [calibration.nll(tempered(joint, offset, t), y) - before for t in found]
+    assert np.mean(changes) < 0.01 * before
 
 
 # ----------------------------------------------------------------------------------- scores
