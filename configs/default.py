@@ -40,7 +40,6 @@ def get_config() -> ConfigDict:
     config.loss.consistency_weight = 0.0
     config.loss.ramp_steps = 0  # over which the consistency weight rises
     config.loss.confidence = 0.0  # least posterior of a pseudo-label
-    config.loss.temperature = 1.0  # of the posterior in cross_entropy and confidence
 
     config.augment = ConfigDict()  # crop and flip of all views, the others of the student's only
     config.augment.crop = 0  # pixels of padding for random crops

@@ -37,7 +37,6 @@ def get_config(variant: str = "") -> ConfigDict:
         consistency="cross_entropy",
         consistency_weight=2.0,
         confidence=0.95,
-        temperature=4.5,
     )
     config.augment = dict(crop=1)
     config.optimizer = dict(learning_rate=2e-3, schedule="cosine", warmup_steps=100)
@@ -52,7 +51,6 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant in VARIANTS:
         config.flow = dict(name="glow", pixels="logit", alpha=0.05, stages=((1, 6),), width=64)
         config.prior = dict(means="random", radius=0.5)
-        config.loss.temperature = 1.0
         config.train.batch_density = 0
     if variant in ("all", "sup", "ssl"):
         config.loss.consistency_weight = 0.0

@@ -75,7 +75,7 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant == "samples":
         config.flow = dict(name="pixel_groups", squeezes=2, class_code=True, width=64)
         config.prior = dict(means="split", radius=5.6)  # 7.9 apart, as above
-        config.loss.update(marginal_weight=3e-4, temperature=4.5)
+        config.loss.update(marginal_weight=3e-4)
         config.optimizer.update(learning_rate=3e-3, ema_decay=0.998)
         config.train.update(steps=6000, batch_unlabeled=64, batch_density=32)
     return config

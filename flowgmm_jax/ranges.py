@@ -83,7 +83,6 @@ RANGES: dict[str, Range] = {
     "loss.consistency_weight": _real(0.0, 1e6),
     "loss.ramp_steps": Range(0, _INT32),
     "loss.confidence": _real(0.0, 1.0),
-    "loss.temperature": _real(1e-3, 1e6),
     "augment.crop": Range(0, 4096),
     "augment.affine": _real(0.0, 180.0, items=(0, 3)),
     "augment.elastic": _real(0.0, 4096.0),

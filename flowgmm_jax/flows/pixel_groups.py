@@ -20,7 +20,7 @@ the prior's mean of class k is r at the k-th number of the code and zero elsewhe
 moves an image of class k to that mean, and no farther, however sure it is: so codes of data are
 those that the prior draws, and what is drawn given them looks like data. Between the ends the
 log-odds of the class posterior are r^2 / log(1/e) times those of the classifier, plus r times the
-noise of q_code; divided by that factor (``loss.temperature``) they train it as any classifier.
+noise of q_code; divided by that factor (``log_odds_gain``) they train it as any classifier.
 
 A loss of the class posterior needs only z_code, so it does not reach the networks of x_1, ..., x_G.
 The parameters of the classifier are under the key ``classifier``, so that a loss can train them
@@ -84,6 +84,11 @@ def groups_of(image: jax.Array, squeezes: int) -> tuple[jax.Array, ...]:
 
 # e above: how improbable a class may be for the code to say so.
 LEAST_PROBABILITY = 1e-3
+
+
+def log_odds_gain(radius: float) -> float:
+    """r^2 / log(1/e): log-odds of the class posterior over those of the classifier."""
+    return radius**2 / math.log(1 / LEAST_PROBABILITY)
 
 
 def _shift(classifier: Classifier, radius: float, image: jax.Array) -> Bijector:

@@ -16,7 +16,7 @@ from flowgmm_jax.errors import InputError
 from flowgmm_jax.flows.autoregressive import Known
 from flowgmm_jax.flows.bijector import Bijector
 from flowgmm_jax.flows.nets import Classifier
-from flowgmm_jax.flows.pixel_groups import groups_of
+from flowgmm_jax.flows.pixel_groups import groups_of, log_odds_gain
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.classifier import classifier
 from flowgmm_jax.models.door import guarded
@@ -118,6 +118,7 @@ def build_flowgmm(config: ConfigDict, info: Info) -> Model:
         Prior(config.prior.means, config.prior.radius),
         Loss(**config.loss),
         class_latents(config, info),
+        log_odds_gain(config.prior.radius) if config.flow.get("class_code") else 1.0,
         infilling(config, info),
     )
 

@@ -50,8 +50,6 @@ class Loss(NamedTuple):
       consistency_weight: its weight; 0 leaves the teacher view out.
       ramp_steps: steps over which that weight rises linearly from 0.
       confidence: teacher views whose largest posterior is smaller are left out; 0 takes all.
-      temperature: of the class posterior in "cross_entropy" and ``confidence``: the variance of the
-        components is multiplied by it (poster, "Uncertainty"), which divides the log-odds.
     """
 
     labeled: str
@@ -61,7 +59,6 @@ class Loss(NamedTuple):
     consistency_weight: float
     ramp_steps: int
     confidence: float
-    temperature: float = 1.0
 
 
 def _nll(kind: str, tables: Tables, y: jax.Array, prior: gmm.GMM) -> jax.Array:
@@ -103,6 +100,7 @@ def flowgmm(
     prior: Prior,
     weights: Loss,
     class_latents: int | None = None,
+    temperature: float = 1.0,
     infilling: Infilling | None = None,
 ) -> Model:
     """The model of the poster.
@@ -114,6 +112,9 @@ def flowgmm(
       prior: how the mixture starts.
       weights: of the objective.
       class_latents: how many latents, from the first, carry the class; None: all.
+      temperature: of the class posterior in the loss, its cross-entropies and its confidence: the
+        variance of the components is multiplied by it (poster, "Uncertainty"), which divides the
+        log-odds.
       infilling: of a flow that can fill in pixels.
 
     Returns:
@@ -151,9 +152,9 @@ def flowgmm(
         return fill_in(flow, infilling, params, key, known, labels, draws)
 
     def tables(params: Params, x: jax.Array) -> Tables:
-        """Those of examples x, with the class posterior at ``Loss.temperature``."""
+        """Those of examples x, with the class posterior at the loss's temperature."""
         found = density.tables(flow, params, x)
-        return found._replace(logits=found.logits / weights.temperature)
+        return found._replace(logits=found.logits / temperature)
 
     def loss(params: Params, batch: Batch, key, step) -> tuple[jax.Array, Metrics]:
         """a E[-log p(x|y)] + b E[-log p(x)] + c(step) E[-log p(x'|y'')].

@@ -12,6 +12,7 @@ from scipy.special import log_softmax, logsumexp
 import flowgmm_jax as fg
 from flowgmm_jax.data import datasets
 from flowgmm_jax.data.batches import Batch
+from flowgmm_jax.models.build import build_flow
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
 from flowgmm_jax.validation import validate
 
@@ -308,8 +309,12 @@ def test_the_density_trains_all_but_the_classifier_and_the_classes_train_it_alon
 
 
 def test_a_temperature_divides_the_log_odds(vector):
-    params, batch = vector[1], batch_of(vector_config())
-    hot = fg.build(vector_config(labeled="cross_entropy", temperature=3.0))
+    config = vector_config(labeled="cross_entropy")
+    params, batch = vector[1], batch_of(config)
+    loss = Loss(**config.loss)
+    info = datasets.info(config.data)
+    flow = build_flow(config, info)
+    hot = flowgmm(flow, info.shape, info.num_classes, Prior(), loss, temperature=3.0)
     _, metrics = compiled(hot.loss)(params, batch, jax.random.key(0), STEP)
     table = np.asarray(vector[0].class_log_density(params, batch.x_labeled), np.float64) / 3
     expected = -log_softmax(table, axis=1)[np.arange(len(batch.y)), batch.y].mean()
