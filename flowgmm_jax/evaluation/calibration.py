@@ -231,7 +231,7 @@ def _rows(before: dict, after: dict | None, printed: poster.Calibration | None) 
             row("NLL with temperature (nats)", after["nll"], "nll_after", "{:.3f}"),
             row("ECE with temperature", after["ece"], "ece_after", "{:.3f}"),
             Row("accuracy with temperature (%)", f"{after['accuracy']:.2f}"),
-            Row("temperature of the variances", f"{after['temperature']:.3g}"),
+            Row("temperature", f"{after['temperature']:.3g}"),
         ]
     return rows
 
@@ -278,9 +278,14 @@ def evaluate(trained: Trained, test: Statistics, measure: Measure) -> Section:
             "fitted_on": held.description,
             "examples": len(labels),
         }
+        scaled = (
+            f"The variance of all components is scaled by {temperature:.3g}"
+            if trained.model.prior
+            else f"The logits are divided by {temperature:.3g}"
+        )
         note += (
-            f"The variance of all components is scaled by {temperature:.3g}, which minimises the "
-            f"NLL of {len(labels)} examples ({held.description}); no test label is used for it."
+            f"{scaled}, which minimises the NLL of {len(labels)} examples ({held.description}); no "
+            "test label is used for it."
         )
     picture = Picture(
         "reliability",

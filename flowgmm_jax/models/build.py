@@ -13,8 +13,10 @@ from flowgmm_jax.data.base import Info
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.flows.bijector import Bijector
 from flowgmm_jax.models.base import Model
+from flowgmm_jax.models.diglm import diglm
 from flowgmm_jax.models.door import guarded
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
+from flowgmm_jax.models.m1m2 import m1m2
 
 
 class Architecture(NamedTuple):
@@ -97,7 +99,32 @@ def build_flowgmm(config: ConfigDict, info: Info) -> Model:
     )
 
 
-MODELS: dict[str, Callable[[ConfigDict, Info], Model]] = {"flowgmm": build_flowgmm}
+def build_diglm(config: ConfigDict, info: Info, *, density_weight: float = 1.0) -> Model:
+    """DIGLM of the config's flow."""
+    return diglm(build_flow(config, info), info.shape, info.num_classes, density_weight)
+
+
+# Constructors (config, info) -> Model. Their further arguments are the fields of a section of the
+# config that has the model's name.
+MODELS: dict[str, Callable[..., Model]] = {
+    "flowgmm": build_flowgmm,
+    "diglm": build_diglm,
+    "m1m2": m1m2,
+}
+# Sections of every config that a model does not look at.
+UNREAD = {"diglm": ("prior", "loss"), "m1m2": ("flow", "prior", "loss")}
+
+
+def model_arguments(name: str) -> dict[str, inspect.Parameter]:
+    """The fields of the section of a model: the arguments of its constructor.
+
+    Raises:
+      InputError: for an unknown name.
+    """
+    if not isinstance(name, str) or name not in MODELS:
+        raise InputError(f"config.model is {name!r}, expected one of {', '.join(MODELS)}")
+    _, _, *arguments = inspect.signature(MODELS[name]).parameters.items()
+    return dict(arguments)
 
 
 def build(config: ConfigDict, info: Info | None = None) -> Model:
@@ -114,4 +141,5 @@ def build(config: ConfigDict, info: Info | None = None) -> Model:
       InputError: for a flow that does not fit the data; the message names the field.
     """
     info = info or datasets.info(config.data)
-    return guarded(MODELS[config.model](config, info), info)
+    arguments = config.get(config.model, {})
+    return guarded(MODELS[config.model](config, info, **arguments), info)
