@@ -81,7 +81,7 @@ def test_elsewhere_it_is_below_by_the_divergence_of_the_posteriors():
 
 
 def test_importance_weights_approach_the_likelihood_from_below():
-    bound, log_weight = draws(shift=0.4, number=20_000)
+    bound, log_weight = draws(shift=0.25, number=20_000)
 
     def estimate(number):  # the mean over groups of so many draws
         groups = log_weight.reshape(-1, number, len(X))
