@@ -86,7 +86,6 @@ EXPERIMENTS = {
     CLASSIFIER: {"digits": "digits", "mnist": "mnist_1k_fast:samples"},
 }
 OVERRIDES = {
-    poster.DIGLM_SUPERVISED_ALL: {"data.num_labels": -1},
     CLASSIFIER: {"model": "classifier"},
 }
 SMALL = {"train.steps": 2, "train.steps_per_call": 2, "train.eval_every": 0}

@@ -9,7 +9,9 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
     config = ConfigDict()
-    config.model = "flowgmm"  # see flowgmm_jax/models/build.py
+    # Or diglm, m1m2; these have a section of that name too, with the arguments of their
+    # constructors in flowgmm_jax/models/build.py.
+    config.model = "flowgmm"
     config.seed = 0  # of parameters, batches, noise and views; never of the labelled set
 
     config.data = ConfigDict()

@@ -23,7 +23,7 @@ from flowgmm_jax.errors import InputError
 # In a wheel the experiments are part of the package, in a checkout they lie beside it.
 _FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parents[1] / "configs")
 FOLDER = next((folder for folder in _FOLDERS if folder.is_dir()), _FOLDERS[0])
-# A bare name of a field is looked up in these; those of ``flow`` depend on its name.
+# A bare name of a field is looked up in these; those of ``flow`` and of a model depend on a name.
 _SECTIONS = ("train", "data", "optimizer", "loss", "augment", "prior")
 
 
@@ -54,8 +54,8 @@ def load_config(spec: str, **overrides: Any) -> ConfigDict:
       spec: NAME, NAME:VARIANT, FILE.py or FILE.py:VARIANT; several words of a variant are joined
         by commas.
       **overrides: fields by their full name, such as ``**{"flow.width": 32}``, or by their last
-        part if it is unambiguous; those of ``flow`` need the full name. A text stands for the value
-        that it spells.
+        part if it is unambiguous; those of ``flow`` and of a model's section need the full name. A
+        text stands for the value that it spells.
 
     Raises:
       InputError: for an unknown experiment, variant or field, or a value of another type; one line
@@ -72,6 +72,9 @@ def resolve(spec: str, overrides: dict[str, Any]) -> Resolved:
         own = experiment.get("flow", {})
         kept = {name: value for name, value in own.items() if name in arguments}
         experiment.flow = kept | {"name": overrides["flow.name"]}
+    if "model" in overrides:
+        with experiment.ignore_type():
+            experiment.model = overrides["model"]
     config = complete(experiment)
     explicit = {name for name, _ in fields_of(experiment)}
     for name, value in overrides.items():
@@ -90,13 +93,16 @@ def complete(experiment: ConfigDict) -> ConfigDict:
     config = default_config()
     if name := experiment.get("flow", {}).get("name"):
         config.flow = _defaults_of_flow(name)
+    model = experiment.get("model", config.model)
+    if arguments := _defaults_of_model(model):
+        config[model] = arguments
     for name, value in fields_of(experiment):
         _set(config, name, value)
     return config
 
 
 def default_config() -> ConfigDict:
-    """The config of ``configs/default.py``, with no flow."""
+    """The config of ``configs/default.py``, with no flow and no section of a model."""
     return _load(FOLDER / "default.py").get_config()
 
 
@@ -164,6 +170,12 @@ def _defaults_of_flow(name: str) -> ConfigDict:
         {"name": name}
         | {key: None if value.default is value.empty else value.default for key, value in arguments}
     )
+
+
+def _defaults_of_model(name: str) -> ConfigDict:
+    from flowgmm_jax.models.build import model_arguments  # as above
+
+    return ConfigDict({key: value.default for key, value in model_arguments(name).items()})
 
 
 def _full_name(config: ConfigDict, name: str) -> str:

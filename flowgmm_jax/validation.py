@@ -12,7 +12,15 @@ from flowgmm_jax.config import default_config, fields_of
 from flowgmm_jax.data import datasets
 from flowgmm_jax.data.base import Info
 from flowgmm_jax.errors import InputError
-from flowgmm_jax.models.build import FLOWS, MODELS, build, class_latents, flow_arguments
+from flowgmm_jax.models.build import (
+    FLOWS,
+    MODELS,
+    UNREAD,
+    build,
+    class_latents,
+    flow_arguments,
+    model_arguments,
+)
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "model": tuple(MODELS),
@@ -20,6 +28,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "flow.name": tuple(FLOWS),
     "flow.dtype": ("float32", "bfloat16", "float16"),
     "flow.pixels": ("logit", "gaussianize"),
+    "m1m2.net": ("mlp", "conv"),
     "prior.means": tuple(gmm.PLACEMENTS),
     "loss.labeled": ("class_conditional", "cross_entropy"),
     "loss.consistency": ("class_conditional", "cross_entropy"),
@@ -48,10 +57,10 @@ def validate(config: ConfigDict) -> None:
             raise InputError(f"config.{name} is {value!r}, expected letters that can be printed")
         if isinstance(value, str) and any(len(part) > 255 for part in value.split("/")):
             raise InputError(f"config.{name} is {reprlib.repr(value)}, longer than a file's name")
-    for name in CHOICES:
-        if name.partition(".")[0] in ("prior", "loss", "optimizer"):
+    for name in CHOICES.keys() & fields.keys():
+        if name.partition(".")[0] in ("prior", "loss", "optimizer", "m1m2"):
             _check_choice(name, fields[name], CHOICES[name])
-    _check_choice("model", config.model, MODELS)  # which tests add to
+    _check_unread(fields, config.model)
     info = datasets.info(config.data)
     _check_prior(config, info)
     _check_augment(config.augment, info)
@@ -66,6 +75,9 @@ def field_table() -> str:
         for name, argument in flow_arguments(flow).items():
             value = None if argument.default is argument.empty else argument.default
             defaults.setdefault(f"flow.{name}", value)
+    for model in MODELS:
+        for name, argument in model_arguments(model).items():
+            defaults[f"{model}.{name}"] = argument.default
     rows = ["| field | default | values |", "|---|---|---|"]
     for name, default in sorted(defaults.items()):
         if name in CHOICES:
@@ -85,6 +97,7 @@ def _check_fields(fields: dict[str, Any], config: ConfigDict) -> None:
     flow = flow_arguments(config.flow.name) if config.flow.name else {}
     expected = {name for name, _ in fields_of(default_config())}
     expected |= {f"flow.{name}" for name in flow}
+    expected |= {f"{config.model}.{name}" for name in model_arguments(config.model)}
     for name in sorted(expected ^ fields.keys()):
         if name in expected:
             raise InputError(f"config.{name} is missing: load_config completes a config")
@@ -105,6 +118,16 @@ def _check_flow(flow: ConfigDict) -> None:
 def _check_choice(name: str, value: Any, known: Iterable[str]) -> None:
     if value not in known:
         raise InputError(f"config.{name} is {value!r}, expected one of {', '.join(known)}")
+
+
+def _check_unread(fields: dict[str, Any], model: str) -> None:
+    """What the model does not look at must be left as it is."""
+    for name, default in fields_of(default_config()):
+        if name.split(".")[0] in UNREAD.get(model, ()) and fields[name] != default:
+            raise InputError(
+                f"config.{name} is {fields[name]!r}, which the model {model!r} does not look at: "
+                f"expected {default!r}"
+            )
 
 
 def _check_prior(config: ConfigDict, info: Info) -> None:
@@ -179,6 +202,11 @@ def _check_batches(config: ConfigDict) -> None:
         check_divides(field, train.microbatches, microbatches)
     if not train.batch_density:
         return
+    if config.model != "flowgmm":
+        raise InputError(
+            f"config.train.batch_density is {train.batch_density}, expected 0 for the model "
+            f"{config.model!r}"
+        )
     if not train.batch_unlabeled or train.batch_unlabeled % train.batch_density:
         raise InputError(
             f"config.train.batch_density is {train.batch_density}, expected 0 or a divisor of "

@@ -39,7 +39,9 @@ def test_an_experiment_is_sound_and_builds_a_model(spec):
     assert isinstance(fg.build(config), fg.Model)
 
 
-@pytest.mark.parametrize("spec", ["digits", "mnist_1k_fast:density", "mnist_1k:published"])
+@pytest.mark.parametrize(
+    "spec", ["digits", "mnist_1k_fast:density", "mnist_1k:published", "diglm:mnist", "m1m2"]
+)
 def test_a_config_read_from_json_builds_a_model(spec):
     config = fg.load_config(spec)
     fg.build(ConfigDict(json.loads(config.to_json_best_effort())))
@@ -103,6 +105,15 @@ def test_the_arguments_of_a_flow_are_those_of_its_constructor():
     assert "stages" not in config.flow
     assert config.flow.blocks == 8
     assert config.flow.alpha == 0.05
+
+
+def test_a_model_brings_the_section_of_its_arguments():
+    assert "diglm" not in fg.load_config("moons")
+    assert fg.load_config("moons", model="diglm").diglm.density_weight == 1.0
+    config = fg.load_config("m1m2", **{"m1m2.hidden": "(8,)"})
+    assert (config.m1m2.hidden, config.m1m2.net) == ((8,), "mlp")
+    with pytest.raises(fg.InputError, match="config.model is 'vae', expected one of flowgmm, cl"):
+        fg.load_config("moons", model="vae")
 
 
 def test_fields_that_are_missing_or_unknown_are_refused():

@@ -8,7 +8,7 @@ import pytest
 import flowgmm_jax as fg
 from flowgmm_jax import cli, ranges
 from flowgmm_jax.config import default_config, fields_of
-from flowgmm_jax.models.build import FLOWS, flow_arguments
+from flowgmm_jax.models.build import FLOWS, MODELS, flow_arguments, model_arguments
 from flowgmm_jax.validation import CHOICES, field_table, validate
 
 ROOT = Path(__file__).parents[1]
@@ -19,6 +19,9 @@ def test_every_number_has_a_range():
     for flow in FLOWS:
         arguments = flow_arguments(flow).items()
         fields |= {f"flow.{name}": argument.default for name, argument in arguments}
+    for model in MODELS:
+        arguments = model_arguments(model).items()
+        fields |= {f"{model}.{name}": argument.default for name, argument in arguments}
     texts = {"prior.trainable", "flow.dtype"} | CHOICES.keys()
     numbers = {
         name

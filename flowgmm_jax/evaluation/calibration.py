@@ -243,7 +243,7 @@ def _rows(before: dict, after: dict | None, printed: poster.Calibration | None) 
             row("NLL with temperature (nats)", after["nll"], "nll_after", "{:.3f}"),
             row("ECE with temperature", after["ece"], "ece_after", "{:.3f}"),
             Row("accuracy with temperature (%)", f"{after['accuracy']:.2f}"),
-            Row("temperature of the variances", f"{after['temperature']:.3g}"),
+            Row("temperature", f"{after['temperature']:.3g}"),
             Row("examples that it was fitted on", f"{after['examples']}"),
         ]
     return rows
@@ -289,10 +289,15 @@ def evaluate(trained: Trained, test: Statistics, measure: Measure) -> Section:
             "fitted_on": held.description,
             "examples": len(labels),
         }
+        scaled = (
+            f"The variance of all components is scaled by {temperature:.3g}"
+            if trained.model.prior
+            else f"The logits are divided by {temperature:.3g}"
+        )
         note += (
-            f"The variance of all components is scaled by {temperature:.3g}: of the temperatures "
-            f"that the labels of {len(labels)} examples ({held.description}) do not contradict, "
-            "the nearest to 1. No test label is used for it."
+            f"{scaled}: of the temperatures that the labels of {len(labels)} examples "
+            f"({held.description}) do not contradict, the nearest to 1. No test label is used for "
+            "it."
         )
     picture = Picture(
         "reliability",

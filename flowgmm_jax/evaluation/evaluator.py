@@ -8,7 +8,6 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from flowgmm_jax import density
 from flowgmm_jax.evaluation import (
     boundary,
     calibration,
@@ -16,6 +15,7 @@ from flowgmm_jax.evaluation import (
     export,
     generation,
     health,
+    likelihood,
     ood_sets,
     report,
 )
@@ -37,21 +37,9 @@ def _facts(trained: Trained) -> list[Row]:
             f"{len(split.validation)} held out",
         ),
         Row("test examples", f"{len(trained.dataset.y_test)}"),
-        Row("model", f"{config.model} {config.flow.name}, {parameters:,} parameters"),
+        Row("model", f"{config.model} {config.flow.name}".strip() + f", {parameters:,} parameters"),
         Row("checkpoint", f"step {trained.step} of {config.train.steps}"),
     ]
-
-
-def _density(trained: Trained, log_density: np.ndarray) -> Section:
-    dimension = trained.info.size
-    bits = float(np.mean(density.bits_per_dim(log_density, dimension)))
-    rows = [
-        Row("bits per dimension", f"{bits:.3f}"),
-        Row("mean log p(x) (nats)", f"{np.mean(log_density):.1f}"),
-    ]
-    noise = " of images with uniform noise, an upper bound of the discrete images'"
-    note = f"On the test examples{noise if trained.info.levels else ''}."
-    return Section("Density", {"bits_per_dim": bits}, rows, [], note)
 
 
 def evaluate(
@@ -102,7 +90,7 @@ def evaluate(
         "calibration": lambda: calibration.evaluate(trained, test, measure),
     }
     if model.log_density:
-        parts["density"] = lambda: _density(trained, test.log_density)
+        parts["density"] = lambda: likelihood.evaluate(trained, test.log_density)
         if outside and np.isfinite(test.log_density).mean() > 0.5:
             parts["out-of-domain"] = lambda: detection.evaluate(trained, test, measure, outside)
     if model.sample:

@@ -20,10 +20,11 @@ def save(trained: Trained, test: Statistics, folder: Path) -> None:
     ``class_log_density.npy`` (M, K), integer images taken at the centres of their bins;
     ``log_density.npy`` and ``log_prior.npy`` (M,), with dequantisation noise; all in nats. Of the
     model: ``means.npy`` (K, d), ``log_scale.npy`` and ``log_weights.npy`` (K,), and
-    ``samples_T.npy`` (K, 100, ...) at several temperatures T.
+    ``samples_T.npy`` (K, 100, ...) at several temperatures T. What the model does not have is left
+    out.
 
     Args:
-      trained: a model with latents, and its data.
+      trained: a model and its data.
       test: of the test examples.
       folder: made where it is missing.
     """
@@ -32,15 +33,19 @@ def save(trained: Trained, test: Statistics, folder: Path) -> None:
     x, y = trained.dataset.x_test, trained.dataset.y_test
     np.save(folder / "labels.npy", y)
     np.save(folder / "class_log_density.npy", test.joint)
-    if test.log_density is not None:
-        np.save(folder / "log_density.npy", test.log_density)
-        np.save(folder / "log_prior.npy", test.log_prior)
-    if not (model.encode and model.decode):
-        return
-    encode = jax.jit(model.encode)
+    for name in ("log_density", "log_prior"):
+        if getattr(test, name) is not None:
+            np.save(folder / f"{name}.npy", getattr(test, name))
     if model.prior:
         for name, value in model.prior(params)._asdict().items():
             np.save(folder / f"{name}.npy", value)
+    if model.sample:
+        for temperature in TEMPERATURES:
+            samples = sample_classes(trained, jax.random.key(0), temperature, SAMPLES)
+            np.save(folder / f"samples_{temperature:g}.npy", samples)
+    if not model.encode:
+        return
+    encode = jax.jit(model.encode)
     # Written as it is computed: the latents of a large set need not fit into memory.
     latents = np.lib.format.open_memmap(
         folder / "latents.npy", "w+", np.float32, (len(x), trained.info.size)
@@ -50,6 +55,3 @@ def save(trained: Trained, test: Statistics, folder: Path) -> None:
             latents[index[mask]] = np.asarray(encode(params, part))[mask]
             bar.update(int(mask.sum()))
     latents.flush()
-    for temperature in TEMPERATURES:
-        samples = sample_classes(trained, jax.random.key(0), temperature, SAMPLES)
-        np.save(folder / f"samples_{temperature:g}.npy", samples)

@@ -39,6 +39,13 @@ TABLE_1 = {
     FLOWGMM: {"mnist": 98.94, "svhn_cropped": 82.42, "cifar10": 78.24},
     CONSISTENCY: {"mnist": 99.0, "svhn_cropped": 86.44, "cifar10": 80.9},
 }
+# Rows of a model by what it is given: all labels and nothing else, n_l labels alone, or n_l labels
+# and unlabelled examples. The poster has no DIGLM and no M1+M2 of n_l labels alone.
+ROWS = {
+    "flowgmm": (SUPERVISED_ALL, SUPERVISED, FLOWGMM),
+    "diglm": (DIGLM_SUPERVISED_ALL, None, DIGLM),
+    "m1m2": (None, None, M1_M2),
+}
 # Table 2, by data set and number of labels (-1: all).
 TABLE_2 = {
     ("mnist", 1000): Calibration(97.3, 0.295, 0.024, 0.094, 0.004),
@@ -47,23 +54,27 @@ TABLE_2 = {
 
 
 def table_1(config: ConfigDict) -> Accuracy | None:
-    """The cell of Table 1 that a config of FlowGMM reproduces, by its data, labels and loss; None
-    if there is none."""
+    """The cell of Table 1 that a config reproduces, by its model, data, labels and loss; None if
+    there is none."""
     data, loss = config.data, config.loss
-    if config.model != "flowgmm":
+    if config.model not in ROWS:
         return None
+    of_all, of_labels, of_both = ROWS[config.model]
     if data.num_labels == -1 and not config.train.batch_unlabeled and loss.labeled_weight:
-        row = SUPERVISED_ALL
+        row = of_all
     elif data.num_labels != LABELS.get(data.name):
         return None
     elif not config.train.batch_unlabeled:
-        row = SUPERVISED
+        row = of_labels
     else:
-        row = CONSISTENCY if loss.consistency_weight else FLOWGMM
-    accuracy = TABLE_1[row].get(data.name)
+        row = CONSISTENCY if loss.consistency_weight else of_both
+    accuracy = TABLE_1.get(row, {}).get(data.name)
     return None if accuracy is None else Accuracy(row, accuracy)
 
 
 def table_2(config: ConfigDict) -> Calibration | None:
-    """The columns of Table 2 of a config's data and labels; None if there are none."""
+    """The columns of Table 2, all of FlowGMM, of a config's data and labels; None if there are
+    none."""
+    if config.model != "flowgmm":
+        return None
     return TABLE_2.get((config.data.name, config.data.num_labels))

@@ -19,7 +19,8 @@ class Statistics(NamedTuple):
     Attributes:
       joint: (N, K), ``class_log_density`` of the examples as they are (integer images at the
         centres of their bins): what classifies.
-      log_density: (N,), log p(x) of the dequantised examples; None if the model has no density.
+      log_density: (N,), log p(x) of the dequantised examples, or the model's bound of it; None if
+        the model has no density.
       log_prior: (N,), its part log p(z), z = f(x); None if the model has no density of latents.
     """
 

@@ -27,8 +27,9 @@ class Model(NamedTuple):
       init: ``(key, x, y) -> params`` from examples x (B, ...) and labels y (B,), -1 for none.
       loss: ``(params, batch, key, step) -> (loss, metrics)``, scalars.
       class_log_density: ``(params, x) -> (B, K)``, log p(x, y = k) in nats, or log p(y = k | x)
-        if the model has no density; its softmax is the class posterior.
-      log_density: ``(params, x) -> (B,)``, log p(x) in nats.
+        if the model has no exact density; its softmax is the class posterior.
+      log_density: ``(params, x) -> (B,)``, log p(x) in nats; a lower bound of it if there is a
+        ``log_density_estimate``.
       encode: ``(params, x) -> z (B, D)``.
       decode: ``(params, z) -> x (B, ...)``.
       sample: ``(params, key, labels, temperature) -> x``. Temperature multiplies the standard
@@ -39,6 +40,8 @@ class Model(NamedTuple):
       prior: ``(params) -> gmm.GMM``, the density of the latents; one component per class.
       flow: ``(params) -> (flow, its parameters)``, for a look at its layers.
       classes: names of the classes, by their numbers; () if nobody named them.
+      log_density_estimate: ``(params, x) -> (B,)``, an importance-weighted estimate of log p(x)
+        in nats, of a model whose ``log_density`` is a bound; None if that is exact.
     """
 
     init: Callable[[jax.Array, jax.Array, jax.Array], Params]
@@ -52,6 +55,7 @@ class Model(NamedTuple):
     prior: Callable[[Params], gmm.GMM] | None = None
     flow: Callable[[Params], tuple[Bijector, Params]] | None = None
     classes: tuple[str, ...] = ()
+    log_density_estimate: Callable[[Params, jax.Array], jax.Array] | None = None
 
     def posterior(self, params: Params, x: jax.Array) -> jax.Array:
         """p(y = k | x), (B, K)."""

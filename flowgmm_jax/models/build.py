@@ -19,9 +19,11 @@ from flowgmm_jax.flows.nets import Classifier
 from flowgmm_jax.flows.pixel_groups import groups_of, log_odds_gain
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.classifier import classifier
+from flowgmm_jax.models.diglm import diglm
 from flowgmm_jax.models.door import guarded
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
 from flowgmm_jax.models.infill import Infilling
+from flowgmm_jax.models.m1m2 import m1m2
 
 
 class Architecture(NamedTuple):
@@ -136,10 +138,33 @@ def build_classifier(config: ConfigDict, info: Info) -> Model:
     return classifier(net, info.levels, flow.squeezes, Loss(**config.loss))
 
 
-MODELS: dict[str, Callable[[ConfigDict, Info], Model]] = {
+def build_diglm(config: ConfigDict, info: Info, *, density_weight: float = 1.0) -> Model:
+    """DIGLM of the config's flow."""
+    return diglm(build_flow(config, info), info.shape, info.num_classes, density_weight)
+
+
+# Constructors (config, info) -> Model. Their further arguments are the fields of a section of the
+# config that has the model's name.
+MODELS: dict[str, Callable[..., Model]] = {
     "flowgmm": build_flowgmm,
     "classifier": build_classifier,
+    "diglm": build_diglm,
+    "m1m2": m1m2,
 }
+# Sections of every config that a model does not look at.
+UNREAD = {"diglm": ("prior", "loss"), "m1m2": ("flow", "prior", "loss")}
+
+
+def model_arguments(name: str) -> dict[str, inspect.Parameter]:
+    """The fields of the section of a model: the arguments of its constructor.
+
+    Raises:
+      InputError: for an unknown name.
+    """
+    if not isinstance(name, str) or name not in MODELS:
+        raise InputError(f"config.model is {name!r}, expected one of {', '.join(MODELS)}")
+    _, _, *arguments = inspect.signature(MODELS[name]).parameters.items()
+    return dict(arguments)
 
 
 def build(config: ConfigDict, info: Info | None = None) -> Model:
@@ -156,4 +181,5 @@ def build(config: ConfigDict, info: Info | None = None) -> Model:
       InputError: for a flow that does not fit the data; the message names the field.
     """
     info = info or datasets.info(config.data)
-    return guarded(MODELS[config.model](config, info), info)
+    arguments = config.get(config.model, {})
+    return guarded(MODELS[config.model](config, info, **arguments), info)

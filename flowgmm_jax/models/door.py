@@ -83,6 +83,7 @@ def guarded(model: Model, info: Info) -> Model:
         init=init,
         class_log_density=of_examples(model.class_log_density),
         log_density=of_examples(model.log_density),
+        log_density_estimate=of_examples(model.log_density_estimate),
         encode=of_examples(model.encode),
         decode=model.decode and decode,
         sample=model.sample and sample,

@@ -29,10 +29,14 @@ def in_raw_units(model: Model, preprocessing: Preprocessing | None, size: int) -
             metrics = {**metrics, "bits_per_dim": metrics["bits_per_dim"] + more}
         return value, metrics
 
+    def in_units(log_density: Callable | None) -> Callable | None:
+        return log_density and (lambda params, x: log_density(params, x) - log_volume)
+
     return model._replace(
         loss=loss,
-        class_log_density=lambda params, x: model.class_log_density(params, x) - log_volume,
-        log_density=lambda params, x: model.log_density(params, x) - log_volume,
+        class_log_density=in_units(model.class_log_density),
+        log_density=in_units(model.log_density),
+        log_density_estimate=in_units(model.log_density_estimate),
     )
 
 
@@ -67,6 +71,7 @@ def taking_raw(model: Model, preprocessing: Preprocessing, shape: tuple[int, ...
     return model._replace(
         class_log_density=of_examples(model.class_log_density),
         log_density=of_examples(model.log_density),
+        log_density_estimate=of_examples(model.log_density_estimate),
         encode=of_examples(model.encode),
         decode=to_examples(model.decode),
         sample=to_examples(model.sample),

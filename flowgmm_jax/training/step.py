@@ -136,7 +136,7 @@ def make_train_steps(
         def of_microbatch(microbatch):
             batch = draw(data, key_data, state.step, microbatch)
             return jax.value_and_grad(model.loss, has_aux=True)(
-                state.params, batch, key, state.step
+                state.params, batch, jax.random.fold_in(key, microbatch), state.step
             )
 
         (loss, metrics), grads = mean_over_microbatches(of_microbatch)

@@ -38,7 +38,8 @@ class Result(NamedTuple):
 
     Attributes:
       accuracy: on the test set, in percent, with the EMA parameters of the last step.
-      bits_per_dim: on the test set, or None if the model has no density.
+      bits_per_dim: on the test set, or None if the model has no density; an upper bound if the
+        model's density is a lower one.
       step: steps taken.
       seconds: of training, over all starts, compilation and evaluations included.
     """

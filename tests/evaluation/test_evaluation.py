@@ -16,7 +16,7 @@ from sklearn import metrics as sklearn_metrics
 import flowgmm_jax as fg
 from flowgmm_jax.config import complete
 from flowgmm_jax.data import datasets
-from flowgmm_jax.evaluation import ood_scores, passes
+from flowgmm_jax.evaluation import ood_scores, passes, poster
 from flowgmm_jax.evaluation.statistics import make_evaluator
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.trained import load_trained
@@ -248,3 +248,25 @@ def test_a_small_test_set_of_one_class_without_unlabelled_examples(tmp_path):
     assert metrics["calibrated"] is None
     assert metrics["interpolation"].keys() == {"same"}
     assert metrics["health"]["nonfinite"] == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "row", "accuracy"),
+    [
+        ("mnist_1k:cons", "FlowGMM-cons", 99.0),
+        ("mnist_1k:supervised", "FlowGMM Sup (n_l labels)", 97.36),
+        ("diglm:mnist", "DIGLM SSL (n_l labels)", 97.79),
+        ("diglm:mnist_sup", "DIGLM Sup (all labels)", 99.33),
+        ("m1m2:mnist", "M1+M2 VAE SSL (n_l labels)", 97.60),
+    ],
+)
+def test_an_experiment_has_its_row_of_table_1(spec, row, accuracy):
+    config = fg.load_config(spec)
+    assert poster.table_1(config) == (row, accuracy)
+    assert (poster.table_2(config) is None) == (config.model != "flowgmm")
+
+
+def test_what_the_poster_does_not_have_has_no_row():
+    fields = {"train.batch_unlabeled": 0, "data.num_labels": 1000}
+    assert poster.table_1(fg.load_config("diglm:mnist_sup", **fields)) is None
+    assert poster.table_1(fg.load_config("m1m2")) is None
