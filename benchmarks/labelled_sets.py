@@ -2,7 +2,7 @@
 
     python benchmarks/labelled_sets.py mnist_1k_fast DIR FIGURE.png SPLIT.npz ...
 
-DIR is the data directory, a SPLIT the file of a labelled set; mnist_1k_fast:density is a name too.
+DIR is the data directory, a SPLIT the file of a labelled set.
 With JAX_NUM_CPU_DEVICES=2 two CPU cores are used best. Trains in runs/NAME_SPLIT; runs that are
 finished there are read, those that were disturbed go on. Prints a table of every evaluation on the
 test set, by which nothing is chosen, and draws it.

@@ -83,7 +83,7 @@ EXPERIMENTS = {
         "svhn_cropped": "svhn_1k",
         "cifar10": "cifar10_4k",
     },
-    CLASSIFIER: {"digits": "digits", "mnist": "mnist_1k_fast:samples"},
+    CLASSIFIER: {"digits": "digits", "mnist": "mnist_1k_fast"},
 }
 OVERRIDES = {
     CLASSIFIER: {"model": "classifier"},

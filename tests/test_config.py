@@ -40,7 +40,7 @@ def test_an_experiment_is_sound_and_builds_a_model(spec):
 
 
 @pytest.mark.parametrize(
-    "spec", ["digits", "mnist_1k_fast:density", "mnist_1k:published", "diglm:mnist", "m1m2"]
+    "spec", ["digits", "mnist_1k_fast:long", "mnist_1k:published", "diglm:mnist", "m1m2"]
 )
 def test_a_config_read_from_json_builds_a_model(spec):
     config = fg.load_config(spec)
