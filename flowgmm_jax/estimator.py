@@ -14,7 +14,8 @@ from flowgmm_jax.fitting import fit_arrays
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.trained import model_of
 
-CHUNK = 1024  # examples at a time, so that a program serves any number of them
+# Examples at a time: one program serves any number, and a row has the same bits in any company.
+CHUNK = 256
 
 
 class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
@@ -33,7 +34,7 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
 
     Attributes:
       classes_: (K,), the labels that occur but for -1, sorted.
-      n_features_in_: columns of a table.
+      n_features_in_: columns of a table, rows of an image.
       fitted_: what the model is built from, a ``fitting.Fitted``.
     """
 
@@ -107,7 +108,7 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
         return np.asarray(x), self.classes_[numbers]
 
     def _validated(self, X: ArrayLike, y: Any = "no_validation") -> Any:
-        """Checked by scikit-learn, as of a table; images have no count of columns."""
+        """Arrays as scikit-learn checks them."""
         return validate_data(self, X, y, reset=not isinstance(y, str), allow_nd=True)
 
     def _table(self, X: ArrayLike) -> np.ndarray:
@@ -118,8 +119,7 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
         tables = []
         for start in range(0, len(X), CHUNK):
             chunk = X[start : start + CHUNK]
-            size = min(CHUNK, 1 << (len(chunk) - 1).bit_length())
-            padded = np.concatenate([chunk, np.repeat(chunk[-1:], size - len(chunk), axis=0)])
+            padded = np.concatenate([chunk, np.repeat(chunk[-1:], CHUNK - len(chunk), axis=0)])
             tables.append(np.asarray(of_chunk(params, padded), np.float64)[: len(chunk)])
         return np.concatenate(tables)
 

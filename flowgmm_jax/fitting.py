@@ -155,12 +155,12 @@ def _held_out_nll(experiment: Experiment) -> Callable[[Params], float] | None:
     x, y = experiment.dataset.x_train[held_out], experiment.dataset.y_train[held_out]
 
     @jax.jit
-    def nll(params):
+    def nll(params, x, y):
         joint = experiment.model.class_log_density(params, x)
         of_label = jnp.take_along_axis(joint, jnp.maximum(y, 0)[:, None], axis=1)[:, 0]
         return -jnp.where(y < 0, jax.nn.logsumexp(joint, axis=-1), of_label).mean()
 
-    return lambda params: float(nll(params))
+    return lambda params: float(nll(params, x, y))
 
 
 def _train(experiment: Experiment, bar: Progress, deadline: float) -> tuple[Params, int]:
