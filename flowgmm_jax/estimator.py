@@ -83,7 +83,8 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """The most probable class of each example, (N,)."""
-        return self.classes_[self._table(X).argmax(-1)]
+        table = self._table(X)
+        return self.classes_[table.argmax(-1)]
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """p(y | x), (N, K) in the order of ``classes_``."""
