@@ -40,6 +40,7 @@ from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
 from flowgmm_jax import FlowGMMClassifier
 from flowgmm_jax.compilation import keep_compiled_programs
+from flowgmm_jax.density import bits_per_dim
 from flowgmm_jax.evaluation.calibration import fit_temperature, scores
 from flowgmm_jax.files import write_json
 
@@ -92,6 +93,7 @@ def flowgmm(split: Split, seed: int) -> dict[str, float]:
     temperature = fit_temperature(
         model.predict_log_proba(split.x[unseen]), np.zeros(1), split.hidden[unseen]
     )
+    dimension = split.x.shape[1]
     before, after = (scores(posterior / t, split.y_test) for t in (1.0, temperature))
     return {
         "flowgmm": before["accuracy"],
@@ -99,9 +101,7 @@ def flowgmm(split: Split, seed: int) -> dict[str, float]:
         "ece": before["ece"],
         "nll_temperature": after["nll"],
         "ece_temperature": after["ece"],
-        "bits_per_dim": -float(model.score_samples(split.x_test).mean())
-        / split.x.shape[1]
-        / np.log(2),
+        "bits_per_dim": float(bits_per_dim(model.score_samples(split.x_test).mean(), dimension)),
         "seconds": seconds,
     } | anomalies(split, model, seed)
 

@@ -171,7 +171,7 @@ def _train(experiment: Experiment, bar: Progress, deadline: float) -> tuple[Para
     train_steps, batches = make_steps(experiment, tx, 0)
     held_out_nll = _held_out_nll(experiment)
     step, best, found = 0, math.inf, None
-    while step < train.steps and time.monotonic() < deadline:
+    while step < train.steps and (not step or time.monotonic() < deadline):
         count = min(train.steps_per_call, train.steps - step)
         state, metrics = train_steps(state, batches.next_data(count), config.seed, count)
         metrics = jax.device_get(devices.unreplicate(metrics))

@@ -64,6 +64,7 @@ def load_file(data: ConfigDict) -> Dataset:
     raw, what = _read(data, with_test=True), data.data_dir
     x, y = raw.train
     _check_kind(what, "x_train", x)
+    _shape(x, f"{what}: x_train")  # refuses what can be read in two ways
     preprocessing.check_finite(x, f"{what}: x_train")
     y, names = labels.encode(y, len(x), f"{what}: y_train")
     if raw.test is None:
