@@ -21,7 +21,9 @@ from flowgmm_jax.errors import InputError
 if TYPE_CHECKING:
     from flowgmm_jax import density, flows, gmm, losses
     from flowgmm_jax.config import load_config
+    from flowgmm_jax.estimator import FlowGMMClassifier
     from flowgmm_jax.evaluation.evaluator import evaluate
+    from flowgmm_jax.fitting import fit
     from flowgmm_jax.models.base import Model
     from flowgmm_jax.models.build import build
     from flowgmm_jax.trained import load
@@ -31,20 +33,24 @@ __version__ = "0.2.0"
 
 _MODULES = ("density", "flows", "gmm", "losses")
 _NAMES = {
+    "FlowGMMClassifier": "flowgmm_jax.estimator",
     "Model": "flowgmm_jax.models.base",
     "build": "flowgmm_jax.models.build",
     "evaluate": "flowgmm_jax.evaluation.evaluator",
+    "fit": "flowgmm_jax.fitting",
     "load": "flowgmm_jax.trained",
     "load_config": "flowgmm_jax.config",
     "train": "flowgmm_jax.training.trainer",
 }
 
 __all__ = [
+    "FlowGMMClassifier",
     "InputError",
     "Model",
     "build",
     "density",
     "evaluate",
+    "fit",
     "flows",
     "gmm",
     "load",

@@ -66,7 +66,11 @@ def load_config(spec: str, **overrides: Any) -> ConfigDict:
 
 def resolve(spec: str, overrides: dict[str, Any]) -> Resolved:
     """``load_config``, with the fields that are not defaults."""
-    experiment = _experiment(spec)
+    return override(_experiment(spec), overrides)
+
+
+def override(experiment: ConfigDict, overrides: dict[str, Any]) -> Resolved:
+    """``resolve`` of an experiment that is no file: a config with the fields that it sets."""
     if "flow.name" in overrides:  # without the arguments of the flow that the user replaces
         arguments = _defaults_of_flow(overrides["flow.name"])
         own = experiment.get("flow", {})

@@ -69,7 +69,20 @@ def make_experiment(config: ConfigDict) -> Experiment:
 def load_experiment(config: ConfigDict) -> Experiment:
     """``make_experiment`` for the config of a run, on any number of devices."""
     dataset = datasets.load(config.data)
-    split = make_split(dataset, config.data)
+    return _assemble(config, dataset, make_split(dataset, config.data))
+
+
+def with_data(config: ConfigDict, dataset: Dataset, split: Split) -> Experiment:
+    """``make_experiment`` for data in memory.
+
+    Raises:
+      InputError: for a bad config.
+    """
+    validate(config, dataset.info)
+    return _assemble(config, dataset, split)
+
+
+def _assemble(config: ConfigDict, dataset: Dataset, split: Split) -> Experiment:
     model = build(config, dataset.info)
     if dataset.source:
         model = in_raw_units(model, dataset.source.preprocessing, dataset.info.size)

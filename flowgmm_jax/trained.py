@@ -16,6 +16,7 @@ from flowgmm_jax.experiment import load_experiment
 from flowgmm_jax.files import read_json, to_json
 from flowgmm_jax.models.base import Model, Params
 from flowgmm_jax.models.build import build
+from flowgmm_jax.models.door import guarded
 from flowgmm_jax.models.raw import in_raw_units, taking_raw
 from flowgmm_jax.runs import checkpoint
 
@@ -58,7 +59,8 @@ def _info(facts: dict[str, Any]) -> Info:
 
 
 def _takes_raw(model: Model, facts: dict[str, Any]) -> Model:
-    """The model of a run with the preprocessing and the class names that its data.json holds."""
+    """The model of a run with the preprocessing and the class names of ``Experiment.facts``, which
+    its data.json holds."""
     info = _info(facts)
     classes = tuple(facts.get("classes", map(str, range(info.num_classes))))
     model = model._replace(classes=classes)
@@ -66,6 +68,16 @@ def _takes_raw(model: Model, facts: dict[str, Any]) -> Model:
         return model
     fields = preprocessing.from_json(facts["preprocessing"])
     return taking_raw(in_raw_units(model, fields, info.size), fields, info.shape)
+
+
+def model_of(config: ConfigDict, facts: dict[str, Any]) -> Model:
+    """The model of a config, compiled, that takes raw examples of the data with these
+    ``Experiment.facts``."""
+    info = _info(facts)
+    model = build(config, info)
+    functions = ("class_log_density", "log_density", "encode", "decode", "sample")
+    compiled = {name: jax.jit(f) for name in functions if (f := getattr(model, name))}
+    return _takes_raw(guarded(model._replace(**compiled), info), facts)
 
 
 def restore_newest(workdir: Path, like: Any, config: ConfigDict) -> Any:

@@ -39,9 +39,10 @@ TRAINABLE = gmm.GMM._fields
 IMAGE_VIEWS = ("affine", "elastic", "cutout", "crop", "flip")
 
 
-def validate(config: ConfigDict) -> None:
+def validate(config: ConfigDict, info: Info | None = None) -> None:
     """Checks that every field is there and in its range, and that the fields fit each other, the
-    kind of the data and the devices. Reads no examples.
+    kind of the data and the devices. Reads no examples; ``info`` is that of data in memory, which
+    ``config.data`` does not name.
 
     Raises:
       InputError: naming the field, what was found and what was expected.
@@ -61,7 +62,7 @@ def validate(config: ConfigDict) -> None:
         if name.partition(".")[0] in ("prior", "loss", "optimizer", "m1m2"):
             _check_choice(name, fields[name], CHOICES[name])
     _check_unread(fields, config.model)
-    info = datasets.info(config.data)
+    info = info or datasets.info(config.data)
     _check_prior(config, info)
     _check_augment(config.augment, info)
     _check_batches(config)

@@ -14,7 +14,7 @@ from flowgmm_jax.config import fields_of, load_config
 ROOT = Path(__file__).parents[1]
 WRITTEN = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 PAGES = [*WRITTEN, *sorted(ROOT.glob("results/*.md"))]
-RUN = [ROOT / "README.md", ROOT / "docs/guide.md"]
+RUN = [ROOT / "README.md", ROOT / "docs/guide.md", ROOT / "docs/arrays.md"]
 EXPERIMENTS = sorted(path.stem for path in ROOT.glob("configs/*.py") if path.stem != "default")
 WIDTH = 120
 README_LINES = 110

@@ -3,7 +3,8 @@
 If no test set is given, a fixed fifth of every class is held out, chosen by content.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,7 +64,7 @@ def load_file(data: ConfigDict) -> Dataset:
     raw, what = _read(data, with_test=True), data.data_dir
     x, y = raw.train
     _check_kind(what, "x_train", x)
-    shape = _shape(x, f"{what}: x_train")
+    _shape(x, f"{what}: x_train")  # refuses what can be read in two ways
     preprocessing.check_finite(x, f"{what}: x_train")
     y, names = labels.encode(y, len(x), f"{what}: y_train")
     if raw.test is None:
@@ -78,8 +79,39 @@ def load_file(data: ConfigDict) -> Dataset:
             raise InputError(
                 f"{what}: x_test is {x_test.dtype} {x_test.shape}; expected (N, {expected})"
             )
+    return _preprocessed(what, raw, names, (x, y, x_test, y_test), partial(_standardised, data))
+
+
+def of_arrays(x: np.ndarray, y: np.ndarray, what: str) -> Dataset:
+    """A data set of arrays in memory, without test examples.
+
+    Args:
+      x: images or vectors (N, ...), as ``load_file`` takes them.
+      y: (N,) labels, likewise.
+      what: names the arrays in messages.
+
+    Raises:
+      InputError: for arrays that hold something else than docs/data.md says.
+    """
+    _check_kind(what, "x", x)
+    preprocessing.check_finite(x, f"{what}: x")
+    y, names = labels.encode(y, len(x), f"{what}: y")
+    # The test set must have an example to be preprocessed.
+    parts, raw = (x, y, x[:1], y[:1]), Raw((x, y), None, (), ())
+    dataset = _preprocessed(
+        what, raw, names, parts, lambda x, fitted, role: preprocessing.standardised(x, fitted)
+    )
+    return dataset._replace(x_test=dataset.x_test[:0], y_test=y[:0])
+
+
+def _preprocessed(
+    what: str, raw: Raw, names: tuple[str, ...], parts, standardise: Callable
+) -> Dataset:
+    """The data set of ``parts``, x and y of training and test; ``standardise`` is a function
+    ``(x, preprocessing, role) -> x`` of vectors."""
+    x, y, x_test, y_test = parts
     if x.ndim == 2:
-        return _vectors(data, raw, names, (x, y, x_test, y_test))
+        return _vectors(what, raw, names, parts, standardise)
     of_images = preprocessing.fit_images(x, f"{what}: x_train")
     low, high = preprocessing.value_range(x)
     x, x_test = (
@@ -87,7 +119,7 @@ def load_file(data: ConfigDict) -> Dataset:
         for role, part in (("x_train", x), ("x_test", x_test))
     )
     source = Source(names, of_images, str(raw.train[0].dtype), low, high, (), tuple(raw.notes))
-    return Dataset(x, y, x_test, y_test, Info(shape, len(names), 256), source)
+    return Dataset(x, y, x_test, y_test, Info(x.shape[1:], len(names), 256), source)
 
 
 def _read(data: ConfigDict, with_test: bool) -> Raw:
@@ -144,9 +176,9 @@ def _shape(x: np.ndarray, what: str) -> tuple[int, ...]:
     return (*x.shape[1:], 1)[:3]
 
 
-def _vectors(data: ConfigDict, raw: Raw, names: tuple[str, ...], parts) -> Dataset:
+def _vectors(what: str, raw: Raw, names: tuple[str, ...], parts, standardise: Callable) -> Dataset:
     x, y, x_test, y_test = parts
-    what = f"{data.data_dir}: x_train"
+    what = f"{what}: x_train"
     columns = preprocessing.fit_columns(x)
     fitted = Preprocessing(tuple(columns.centre.tolist()), tuple(columns.scale.tolist()))
     of_columns = list(raw.columns) or [str(i) for i in range(x.shape[1])]
@@ -164,8 +196,7 @@ def _vectors(data: ConfigDict, raw: Raw, names: tuple[str, ...], parts) -> Datas
         tuple(notes),
     )
     x, x_test = (
-        _standardised(data, part, fitted, role)
-        for role, part in (("x_train", x), ("x_test", x_test))
+        standardise(part, fitted, role) for role, part in (("x_train", x), ("x_test", x_test))
     )
     return Dataset(x, y, x_test, y_test, Info(x.shape[1:], len(names), 0), source)
 

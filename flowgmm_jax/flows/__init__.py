@@ -25,7 +25,8 @@ from flowgmm_jax.flows.glow import glow, glow_step
 from flowgmm_jax.flows.nets import MLP, Classifier, CodeNet, ConvNet, ResNet
 from flowgmm_jax.flows.ops import actnorm, invertible_1x1, logit, squeeze
 from flowgmm_jax.flows.pixel_groups import pixel_groups, split_groups
-from flowgmm_jax.flows.realnvp import image_realnvp, vector_realnvp
+from flowgmm_jax.flows.realnvp import image_realnvp, table_realnvp, vector_realnvp
+from flowgmm_jax.flows.tables import sinh_arcsinh, whiten
 
 __all__ = [
     "MLP",
@@ -57,8 +58,11 @@ __all__ = [
     "multiscale",
     "pixel_groups",
     "repeat",
+    "sinh_arcsinh",
     "split_groups",
     "squeeze",
     "stateless",
+    "table_realnvp",
     "vector_realnvp",
+    "whiten",
 ]

@@ -7,7 +7,8 @@ from typing import Any
 from flowgmm_jax.flows.bijector import Bijector, chain, multiscale, repeat
 from flowgmm_jax.flows.coupling import Partition, affine_coupling, channel, checkerboard, half
 from flowgmm_jax.flows.nets import MLP, ResNet
-from flowgmm_jax.flows.ops import actnorm, logit, squeeze
+from flowgmm_jax.flows.ops import actnorm, invertible_1x1, logit, squeeze
+from flowgmm_jax.flows.tables import sinh_arcsinh, whiten
 
 
 def image_realnvp(
@@ -61,3 +62,25 @@ def vector_realnvp(
     """
     net = partial(MLP, hidden=hidden, bound=bound, dtype=dtype)
     return chain(actnorm(), repeat(lambda i: affine_coupling(net, half, i % 2), steps, reversible))
+
+
+def table_realnvp(
+    steps: int = 4,
+    hidden: tuple[int, ...] = (64,),
+    bound: float = 1.0,
+    dtype: Any = None,
+    reversible: bool = False,
+) -> Bijector:
+    """RealNVP for tables (B, D) of standardised columns: it starts as a linear map, which whitens.
+
+    Tail and skew of each column, a linear map of all, then rotations and couplings, which are the
+    identity at first. With a mixture of K components a flow that stays linear is a mixture of
+    Gaussians of one covariance, whose classes are divided by planes. ``reversible``: see
+    ``repeat``.
+    """
+    net = partial(MLP, hidden=hidden, bound=bound, dtype=dtype)
+
+    def step(i):
+        return chain(invertible_1x1(), affine_coupling(net, half, i % 2))
+
+    return chain(sinh_arcsinh(), whiten(), repeat(step, steps, reversible))

@@ -44,6 +44,7 @@ FLOWS = {
     "code_glow": Architecture(flows.code_glow, rank=3),
     "pixel_groups": Architecture(flows.pixel_groups, rank=3),
     "vector_realnvp": Architecture(flows.vector_realnvp, rank=1),
+    "table_realnvp": Architecture(flows.table_realnvp, rank=1),
 }
 
 

@@ -123,6 +123,8 @@ BIJECTORS: dict[str, Entry] = {
     "logit": plain(flows.logit(0.05, 16), pixels(2, 3, 3, 1)),
     "gaussianize of one piece": plain(flows.gaussianize(0.05, 16), pixels(2, 3, 3, 1)),
     "gaussianize of three pieces": plain(flows.gaussianize(1e-4, 16, (3, 12)), pixels(2, 3, 3, 1)),
+    "sinh_arcsinh": plain(flows.sinh_arcsinh(), normal(4, 3)),
+    "whiten": plain(flows.whiten(), normal(4, 3)),
     "squeeze": plain(flows.squeeze(), IMAGE),
     "stateless": plain(sinh, normal(4, 3)),
     **{
@@ -157,6 +159,9 @@ BIJECTORS: dict[str, Entry] = {
     ),
     "vector_realnvp of odd size": conditioned(
         lambda dtype=None: flows.vector_realnvp(3, (6,), dtype=dtype), normal(4, 5)
+    ),
+    "table_realnvp": conditioned(
+        lambda dtype=None: flows.table_realnvp(3, (6,), dtype=dtype), normal(4, 5)
     ),
     "glow of two scales": conditioned(
         lambda dtype=None: flows.glow(16, ((1, 2), (1, 2)), width=4, dtype=dtype),

@@ -1,0 +1,190 @@
+"""Tables with few labels: FlowGMMClassifier beside what scikit-learn has, and as an anomaly score.
+
+    python benchmarks/tables.py results/tables.json [--data=DIR] [--splits=10] [NAME ...]
+
+scikit-learn's breast_cancer and wine with 20 labels and its digits, as 64 columns, with 50. With
+DIR, which holds magic.csv, letter.csv, penbased.csv and satimage.csv (features, and the column
+``class``; KEEL's copies of the UCI sets), these as well. A split draws a test set, a quarter of
+each class, and the labelled rows, as many of each class; every method gets the same. The other rows
+are unlabelled.
+
+Accuracy in percent. NLL (nats) and ECE of FlowGMMClassifier on the test set, before and after a
+temperature that is fitted on the hidden labels of up to 1,000 unlabelled rows. AUROC of log p(x)
+between test rows and test rows with shuffled columns.
+
+Each result is written when it is there, and found again by the next start.
+"""
+
+import argparse
+import json
+import statistics
+import time
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from sklearn import datasets
+from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
+
+from flowgmm_jax import FlowGMMClassifier
+from flowgmm_jax.compilation import keep_compiled_programs
+from flowgmm_jax.density import bits_per_dim
+from flowgmm_jax.evaluation.calibration import fit_temperature, scores
+from flowgmm_jax.files import write_json
+
+LABELS = {"digits": 50, "breast_cancer": 20, "wine": 20}
+OF_FILES = {"magic_20": 20, "magic_200": 200, "letter": 260, "penbased": 100, "satimage": 60}
+FIT_EXAMPLES = 1000
+SPREAD_ROWS = 10_000  # that label spreading is given at most, since it holds a graph of them
+
+
+class Split(NamedTuple):
+    """A table, split: x (N, D), y (N,) -1 where there is no label, hidden (N,) all labels; test."""
+
+    x: np.ndarray
+    y: np.ndarray
+    hidden: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+
+def load(name: str, data: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """x (N, D) and classes (N,) 0..K-1 of a table."""
+    if name in LABELS:
+        return getattr(datasets, f"load_{name}")(return_X_y=True)
+    table = pd.read_csv(data / f"{name.partition('_')[0]}.csv")
+    return table.drop(columns="class").to_numpy(float), pd.factorize(table["class"], sort=True)[0]
+
+
+def make_split(x: np.ndarray, hidden: np.ndarray, labels: int, seed: int) -> Split:
+    """Split number ``seed``; the first classes get the remainder of the labels."""
+    x, x_test, hidden, y_test = train_test_split(
+        x, hidden, test_size=0.25, stratify=hidden, random_state=seed
+    )
+    rng, classes = np.random.default_rng(seed), hidden.max() + 1
+    y = np.full_like(hidden, -1)
+    for k in range(classes):
+        count = labels // classes + (k < labels % classes)
+        y[rng.permutation(np.flatnonzero(hidden == k))[:count]] = k
+    return Split(x, y, hidden, x_test, y_test)
+
+
+def flowgmm(split: Split, seed: int) -> dict[str, float]:
+    """Accuracy, calibration, density, AUROC and seconds of FlowGMMClassifier."""
+    started = time.monotonic()
+    model = FlowGMMClassifier(random_state=seed).fit(split.x, split.y)
+    posterior = model.predict_log_proba(split.x_test)
+    seconds = time.monotonic() - started
+    unseen = np.flatnonzero(split.y < 0)
+    unseen = np.random.default_rng(seed).permutation(unseen)[:FIT_EXAMPLES]
+    # Equal scales and weights of the components: the offset of the classes is 0.
+    temperature = fit_temperature(
+        model.predict_log_proba(split.x[unseen]), np.zeros(1), split.hidden[unseen]
+    )
+    dimension = split.x.shape[1]
+    before, after = (scores(posterior / t, split.y_test) for t in (1.0, temperature))
+    return {
+        "flowgmm": before["accuracy"],
+        "nll": before["nll"],
+        "ece": before["ece"],
+        "nll_temperature": after["nll"],
+        "ece_temperature": after["ece"],
+        "bits_per_dim": float(bits_per_dim(model.score_samples(split.x_test).mean(), dimension)),
+        "seconds": seconds,
+    } | anomalies(split, model, seed)
+
+
+def rivals(split: Split, seed: int) -> dict[str, float]:
+    """Accuracies of scikit-learn's classifiers on standardised columns."""
+    labeled = split.y >= 0
+    logistic = LogisticRegression(max_iter=1000)
+    few = np.flatnonzero(labeled)
+    some = np.random.default_rng(seed).permutation(np.flatnonzero(~labeled))
+    some = np.concatenate([few, some[: SPREAD_ROWS - len(few)]])
+    methods = {
+        "logistic": (logistic, few),
+        "knn": (KNeighborsClassifier(3), few),
+        "boosting": (HistGradientBoostingClassifier(min_samples_leaf=5, random_state=seed), few),
+        "spreading": (LabelSpreading(kernel="knn", n_neighbors=10, max_iter=100), some),
+        "self_training": (SelfTrainingClassifier(logistic, threshold=0.9), np.arange(len(labeled))),
+    }
+    scale = StandardScaler().fit(split.x)
+    x, x_test = scale.transform(split.x), scale.transform(split.x_test)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of iterations that were not enough
+        return {
+            name: 100.0 * method.fit(x[rows], split.y[rows]).score(x_test, split.y_test)
+            for name, (method, rows) in methods.items()
+        }
+
+
+def anomalies(split: Split, model: FlowGMMClassifier, seed: int) -> dict[str, float]:
+    """AUROC of log p(x) between test rows and test rows whose columns are shuffled one by one,
+    which have the right columns and the wrong dependence."""
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permuted(split.x_test, axis=0)
+    is_odd = np.repeat([False, True], len(shuffled))
+    rows = np.concatenate([split.x_test, shuffled])
+    mixture = GaussianMixture(3, reg_covar=1e-2, random_state=seed)
+    models = {
+        "flowgmm": model,
+        "gaussian_mixture": make_pipeline(StandardScaler(), mixture).fit(split.x),
+        "isolation_forest": IsolationForest(random_state=seed).fit(split.x),
+    }
+    return {
+        f"auroc_{name}": float(roc_auc_score(is_odd, -model.score_samples(rows)))
+        for name, model in models.items()
+    }
+
+
+def print_table(results: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Mean ± standard deviation over the splits, a column for each table."""
+    measures = list(dict.fromkeys(m for runs in results.values() for r in runs.values() for m in r))
+    table = Table("measure", *[f"{name} ({len(runs)})" for name, runs in results.items()])
+    for measure in measures:
+        row = []
+        for runs in results.values():
+            values = [run[measure] for run in runs.values() if measure in run]
+            spread = statistics.stdev(values) if len(values) > 1 else 0.0
+            row.append(f"{statistics.mean(values):.4g} ± {spread:.2g}" if values else "")
+        table.add_row(measure, *row)
+    Console(width=160).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("output", type=Path)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--splits", type=int, default=10)
+    arguments = parser.parse_args()
+    keep_compiled_programs()
+    known = LABELS | (OF_FILES if arguments.data else {})
+    file = arguments.output
+    results = json.loads(file.read_text()) if file.exists() else {}
+    for seed in range(arguments.splits):
+        for name in arguments.names or known:
+            runs = results.setdefault(name, {})
+            if str(seed) in runs:
+                continue
+            split = make_split(*load(name, arguments.data), known[name], seed)
+            runs[str(seed)] = flowgmm(split, seed) | rivals(split, seed)
+            write_json(file, results)
+            print(name, seed, {k: round(v, 3) for k, v in runs[str(seed)].items()}, flush=True)
+    print_table(results)
+
+
+if __name__ == "__main__":
+    main()
