@@ -86,7 +86,7 @@ EXPERIMENTS = {
     CLASSIFIER: {"digits": "digits", "mnist": "mnist_1k_fast"},
 }
 OVERRIDES = {
-    CLASSIFIER: {"model": "classifier"},
+    CLASSIFIER: {"model": "classifier", "train.batch_density": 0},
 }
 SMALL = {"train.steps": 2, "train.steps_per_call": 2, "train.eval_every": 0}
 

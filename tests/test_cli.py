@@ -42,7 +42,10 @@ BAD_INPUT = {
         "config.train.steps is 'many', expected an integer",
     ),
     "a fraction of a step": (["--config.train.steps=1.5"], "config.train.steps is 1.5, expected"),
-    "a torn tuple": (["--config.flow.stages=((1,1)"], r"config.flow.stages is '\(\(1,1\)', exp"),
+    "a torn tuple": (
+        ["--config=digits:glow", "--config.flow.stages=((1,1)"],
+        r"config.flow.stages is '\(\(1,1\)', exp",
+    ),
     "a field given twice": (
         ["--config.flow.stages=((1,1),)", "--config.flow.stages=((2,1),)"],
         r"config.flow.stages is \(\(1,1\),\) and \(\(2,1\),\), expected one",
@@ -132,7 +135,7 @@ def test_a_close_guess_is_offered():
 
 
 def test_the_config_is_printed_with_its_overrides(capsys):
-    cli.print_config(cli.resolve("digits", [("train.steps", "7"), ("flow.dtype", "bfloat16")]))
+    cli.print_config(cli.resolve("digits:glow", [("train.steps", "7"), ("flow.dtype", "bfloat16")]))
     lines = capsys.readouterr().out.splitlines()
     assert "config.train.steps = 7" in lines
     assert "config.flow.dtype = 'bfloat16'" in lines

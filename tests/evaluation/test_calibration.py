@@ -197,7 +197,7 @@ def case(table, unlabeled=(), validation=(), labeled=()):
     )
     split = Split(*(np.asarray(part, int) for part in (labeled, unlabeled, validation)))
     params = {"prior": gmm.with_means(jnp.zeros((CLASSES, 3)))}
-    config = ConfigDict({"data": {"name": "mnist", "num_labels": 1000}})
+    config = ConfigDict({"model": "flowgmm", "data": {"name": "mnist", "num_labels": 1000}})
     model = Model(None, None, None, prior=lambda params: params["prior"])
     trained = Trained("a run", params, 5, config, model, dataset, split)
     return Case(trained, measure(params, dataset.x_test))

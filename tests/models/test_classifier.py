@@ -14,7 +14,7 @@ SMALL = {"flow.class_width": 8, "flow.class_blocks": 1}
 
 @pytest.fixture
 def config():
-    return fg.load_config("digits", model="classifier", steps=3, **SMALL)
+    return fg.load_config("digits", model="classifier", steps=3, batch_density=0, **SMALL)
 
 
 def test_it_is_trained_and_evaluated_like_any_model(config, tmp_path):
