@@ -46,20 +46,19 @@ def test_a_fit_depends_on_the_seed_only(fitted):
 def test_images_are_taken_as_they_are_stored(shape):
     x = np.random.default_rng(1).integers(0, 256, (40, *shape)).astype(np.uint8)
     shape = (*shape, 1)[:3]
-    flow = dict(settings_for(Info(shape, 2, 256), 40).flow)
-    small = {"width": 4, "class_width": 4, "class_blocks": 1, "widths": (4,), "blocks": 1}
+    flow = dict(settings_for(Info(shape, 5, 256), 40).flow)
+    small = {"stages": ((1, 1),), "width": 4, "widths": (4,), "blocks": 1}
     small = {f"flow.{name}": value for name, value in small.items() if name in flow}
     model, params = fg.fit(
         x,
-        np.arange(40) % 2,
+        np.arange(40) % 5,
         progress=False,
         steps=2,
         batch_labeled=8,
         batch_unlabeled=8,
-        batch_density=8,
         **small,
     )
-    assert model.posterior(params, x).shape == (40, 2)
+    assert model.posterior(params, x).shape == (40, 5)
 
 
 def test_minutes_end_a_fit():
