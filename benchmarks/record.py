@@ -101,9 +101,14 @@ def _hardware() -> str:
 
 
 def _commit() -> str:
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    finished = subprocess.run(command, capture_output=True, text=True)
-    return finished.stdout.strip() or "unknown"
+    """The commit, and "-dirty" if files other than results, which are being written, differ."""
+
+    def git(*arguments):
+        command = ["git", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + ("-dirty" if changed else "")
 
 
 def spread(values: Sequence[float], form: str) -> str:

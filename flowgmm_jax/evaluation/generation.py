@@ -97,7 +97,8 @@ def _infilled(trained: Trained) -> Picture:
     parts = {
         "upper half": rows < height // 2,
         "left half": columns < width // 2,
-        "one pixel of four": (rows % 2 == 0) & (columns % 2 == 0),
+        # The first that ``pixel_groups`` draws: no known pixel comes later.
+        "one pixel of four": (rows % 2 == 1) & (columns % 2 == 1),
     }
     fill = jax.jit(trained.model.infill)
     figure, grid = figures.panels(1, len(parts), 2.2, 0.33 * len(labels) + 0.3)
