@@ -78,7 +78,7 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
         self.fitted_ = fit_arrays(
             X, labels, minutes=self.minutes, progress=self.verbose, **overrides
         )
-        self._model = None
+        self._model = model_of(self.fitted_.config, self.fitted_.facts)
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:
