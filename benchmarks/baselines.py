@@ -7,13 +7,10 @@ that use unlabelled examples have at most 10,000 of them. The results go into re
 (benchmarks/table1.py).
 """
 
-import argparse
 import itertools
 import re
-import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +25,6 @@ from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from flowgmm_jax.data import datasets
 from flowgmm_jax.data.base import Dataset
 from flowgmm_jax.data.splits import Split, make_split
-from flowgmm_jax.errors import InputError
 
 UNLABELED = 10_000
 FOLDS = 5
@@ -121,16 +117,10 @@ def measured(baseline: Baseline, dataset: Dataset, split: Split) -> dict[str, An
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", default="", help="regular expression of 'DATASET SYSTEM'")
-    parser.add_argument("--splits", type=int, default=5, help="labelled sets of a cell")
-    parser.add_argument("--data_dir", default="", help="as config.data.data_dir")
-    parser.add_argument("--splits_dir", default="", help="of mnist_1000_0.npz and so on")
-    parser.add_argument("--output", type=Path, default=record.ROOT / "results/table1.json")
+    parser = record.parser(__doc__, 5)
     flags = parser.parse_args(arguments)
-    results = record.read(flags.output)
+    output = flags.output or record.ROOT / "results/table1.json"
+    results = record.read(output)
     for name, number in itertools.product(EXPERIMENTS, range(flags.splits)):
         wanted = [
             system
@@ -150,11 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             command = f"python benchmarks/baselines.py --only='{name} {system}'"
             new = result | {"system": system, "command": command} | found | record.circumstances()
             results = record.updated(results, new)
-            record.write(flags.output, results, table1.page)
+            record.write(output, results, table1.page)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (InputError, OSError) as error:
-        sys.exit(f"error: {error}")
+    record.run(main)

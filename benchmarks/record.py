@@ -4,12 +4,14 @@ The file holds a list of results, a line each, so that a result can be read, com
 and deleted by itself. A result that is there is not made again.
 """
 
+import argparse
 import json
 import os
 import platform
 import re
 import statistics
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from importlib.metadata import version
@@ -18,8 +20,10 @@ from typing import Any
 
 import jax
 
+from flowgmm_jax.compilation import keep_compiled_programs
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.files import read_json, write_text
+from flowgmm_jax.runs.signals import Stopped
 
 Result = dict[str, Any]
 
@@ -133,8 +137,30 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def command(result: Result) -> str:
-    """The command that runs a result by itself."""
-    fields = {**result["overrides"], "seed": result["seed"]}
-    flags = "".join(f" --config.{name}={value}" for name, value in fields.items())
-    return f"python train.py --config={result['config']}{flags}"
+def parser(documentation: str, splits: int) -> argparse.ArgumentParser:
+    """The flags that the scripts of the tables share.
+
+    Args:
+      documentation: of the script.
+      splits: labelled sets of a cell, by default.
+    """
+    flags = argparse.ArgumentParser(
+        description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    flags.add_argument("--only", default="", help="regular expression of 'DATASET SYSTEM'")
+    flags.add_argument("--splits", type=int, default=splits, help="labelled sets of a cell")
+    flags.add_argument("--data_dir", default="", help="as config.data.data_dir")
+    flags.add_argument("--splits_dir", default="", help="of mnist_1000_0.npz and so on")
+    flags.add_argument("--output", type=Path, help="default: in results/")
+    return flags
+
+
+def run(main: Callable[[], None]) -> None:
+    """A script's ``main``; bad input and a stop end it with one line."""
+    keep_compiled_programs()
+    try:
+        main()
+    except (InputError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except Stopped as stopped:
+        sys.exit(f"{stopped}")

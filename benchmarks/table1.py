@@ -15,11 +15,9 @@ benchmarks/baselines.py.
 `--scale=small` takes two steps a cell, into the directory of the runs: does everything work?
 """
 
-import argparse
 import os
 import re
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -33,7 +31,6 @@ from record import Result
 from rich.console import Console
 from rich.markdown import Markdown
 
-from flowgmm_jax.compilation import keep_compiled_programs
 from flowgmm_jax.config import load_config
 from flowgmm_jax.data import tfds
 from flowgmm_jax.errors import InputError
@@ -290,17 +287,10 @@ def _run(result: Result) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = record.parser(__doc__, 3)
     parser.add_argument("--budget_minutes", type=float, default=60)
-    parser.add_argument("--only", default="", help="regular expression of 'DATASET SYSTEM'")
     parser.add_argument("--scale", choices=("full", "small"), default="full")
-    parser.add_argument("--splits", type=int, default=3, help="labelled sets of a cell")
-    parser.add_argument("--data_dir", default="", help="as config.data.data_dir")
-    parser.add_argument("--splits_dir", default="", help="of mnist_1000_0.npz and so on")
     parser.add_argument("--workdir", type=Path, default=Path("runs/table1"))
-    parser.add_argument("--output", type=Path, default=None, help="default: results/table1.json")
     flags = parser.parse_args(arguments)
     small = flags.scale == "small"
     default = flags.workdir / "table1.json" if small else record.ROOT / "results/table1.json"
@@ -331,10 +321,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    keep_compiled_programs()
-    try:
-        main()
-    except (InputError, OSError) as error:
-        sys.exit(f"error: {error}")
-    except Stopped as stopped:
-        sys.exit(f"{stopped}")
+    record.run(main)

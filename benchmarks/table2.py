@@ -7,8 +7,6 @@ flags. The temperature is fitted on training examples whose labels training did 
 into results/table2.json, a line each, and results/table2.md, which is also printed.
 """
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,8 +17,6 @@ from record import Result
 from rich.console import Console
 from rich.markdown import Markdown
 
-from flowgmm_jax.compilation import keep_compiled_programs
-from flowgmm_jax.errors import InputError
 from flowgmm_jax.evaluation import calibration, poster
 from flowgmm_jax.evaluation.statistics import make_statistics
 from flowgmm_jax.files import read_json
@@ -95,17 +91,11 @@ def _cells(results: Sequence[Result]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", default="", help="regular expression of 'DATASET SYSTEM'")
-    parser.add_argument("--splits", type=int, default=3, help="labelled sets of a cell")
-    parser.add_argument("--data_dir", default="", help="as config.data.data_dir")
-    parser.add_argument("--splits_dir", default="", help="of mnist_1000_0.npz and so on")
+    parser = record.parser(__doc__, 3)
     parser.add_argument("--workdir", type=Path, default=Path("runs/table1"))
-    parser.add_argument("--output", type=Path, default=record.ROOT / "results/table2.json")
     flags = parser.parse_args(arguments)
-    results = record.read(flags.output)
+    output = flags.output or record.ROOT / "results/table2.json"
+    results = record.read(output)
     for run in table1.runs(flags.splits, flags.only):
         names = (run.system, run.dataset, run.number)
         if run.system not in SYSTEMS or record.was_run(results, names):
@@ -116,14 +106,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         split_file = config.data.split_file or None
         found = {"not_run": reason} if reason else measured(workdir, flags.data_dir, split_file)
         results = record.updated(results, result | found)
-        record.write(flags.output, results, page)
-    record.write(flags.output, results, page)
-    Console(width=160).print(Markdown(flags.output.with_suffix(".md").read_text()))
+        record.write(output, results, page)
+    record.write(output, results, page)
+    Console(width=160).print(Markdown(output.with_suffix(".md").read_text()))
 
 
 if __name__ == "__main__":
-    keep_compiled_programs()
-    try:
-        main()
-    except (InputError, OSError) as error:
-        sys.exit(f"error: {error}")
+    record.run(main)

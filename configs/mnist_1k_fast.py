@@ -3,12 +3,13 @@
     JAX_NUM_CPU_DEVICES=2 python train.py --config=mnist_1k_fast \
         --config.data.data_dir=DIR --config.data.split_file=mnist_1000_0.npz
 
-One model that classifies, weighs and draws, the flow of flowgmm_jax/flows/pixel_groups.py: a
-quarter of an hour, `:long` an hour. The others have the couplings of Glow, as the poster's model,
-and half an hour of one core: `:glow` with its consistency term (98.84% over three published splits,
-results/mnist_1k_fast_cpu.md), `:ssl` without, `:sup` with the labelled images and nothing else,
-`:all` with all labels but 1,000, which are held out for the temperature. The settings come from
-trials on held-out training images (docs/experiments.md).
+One model that classifies, weighs and draws, the flow of flowgmm_jax/flows/pixel_groups.py: twenty
+to thirty minutes (results/mnist_1k_samples_cpu.md), `:long` three times as long. The others have
+the couplings of Glow, as the poster's model, and half an hour of one core: `:glow` with its
+consistency term (98.84% over three published splits, results/mnist_1k_fast_cpu.md), `:ssl` without,
+`:sup` with the labelled images and nothing else, `:all` with all labels but 1,000, which are held
+out for the temperature. The settings come from trials on held-out training images
+(docs/experiments.md).
 """
 
 from ml_collections import ConfigDict

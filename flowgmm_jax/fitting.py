@@ -17,9 +17,9 @@ from flowgmm_jax.data import own
 from flowgmm_jax.data.splits import Split
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.experiment import Experiment, with_data
+from flowgmm_jax.fit_settings import settings_for
 from flowgmm_jax.models.base import Model, Params
 from flowgmm_jax.runs.log import Progress
-from flowgmm_jax.settings import settings_for
 from flowgmm_jax.trained import model_of
 from flowgmm_jax.training.loop import most_skipped
 from flowgmm_jax.training.optimizer import make_optimizer
@@ -59,7 +59,7 @@ def fit(
         model, params = fg.fit(x, y)
         model.classify(params, x_new), model.log_density(params, x_new)
 
-    The settings are chosen by the shape of the data (``settings.settings_for``); ``overrides``
+    The settings are chosen by the shape of the data (``fit_settings.settings_for``); ``overrides``
     replaces any field of a config. Columns of a table are standardised by the training examples,
     and the model takes raw ones and gives their densities. A fifth of a table, ``validation``
     rows, unlabelled ones if these are the majority, is held out: the parameters with the best

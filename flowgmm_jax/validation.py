@@ -58,8 +58,8 @@ def validate(config: ConfigDict, info: Info | None = None) -> None:
             raise InputError(f"config.{name} is {value!r}, expected letters that can be printed")
         if isinstance(value, str) and any(len(part) > 255 for part in value.split("/")):
             raise InputError(f"config.{name} is {reprlib.repr(value)}, longer than a file's name")
-    for name in CHOICES.keys() & fields.keys():
-        if name.partition(".")[0] in ("prior", "loss", "optimizer", "m1m2"):
+    for name in CHOICES:
+        if name in fields and name.partition(".")[0] in ("prior", "loss", "optimizer", "m1m2"):
             _check_choice(name, fields[name], CHOICES[name])
     _check_unread(fields, config.model)
     info = info or datasets.info(config.data)

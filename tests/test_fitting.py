@@ -6,7 +6,7 @@ import pytest
 
 import flowgmm_jax as fg
 from flowgmm_jax.data.base import Info
-from flowgmm_jax.settings import settings_for
+from flowgmm_jax.fit_settings import settings_for
 
 QUICK = {"progress": False, "steps": 20, "flow.steps": 1, "flow.hidden": (4,)}
 RNG = np.random.default_rng(0)

@@ -36,7 +36,8 @@ class Model(NamedTuple):
         deviation of the components.
       infill: ``(params, key, x, is_known, labels, draws) -> x``, the pixels of images x (B, ...)
         that are not known, drawn given the others and the class; ``is_known`` is true or false and
-        broadcasts to x. The best of ``draws`` candidates, by weight (``models.infill``).
+        broadcasts to x. One of ``draws`` candidates, with probabilities in proportion to their
+        weights (``models.infill``).
       prior: ``(params) -> gmm.GMM``, the density of the latents; one component per class.
       flow: ``(params) -> (flow, its parameters)``, for a look at its layers.
       classes: names of the classes, by their numbers; () if nobody named them.

@@ -11,7 +11,6 @@ from ml_collections import ConfigDict
 from flowgmm_jax import flows
 from flowgmm_jax.data import datasets
 from flowgmm_jax.data.base import Info
-from flowgmm_jax.density import flatten
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.flows.autoregressive import Known
 from flowgmm_jax.flows.bijector import Bijector
@@ -108,7 +107,7 @@ def infilling(config: ConfigDict, info: Info) -> Infilling | None:
         return None
     return Infilling(
         keeping=partial(build_flow, config, info),
-        arrange=lambda image: flatten(groups_of(image, config.flow.squeezes)),
+        arrange=partial(groups_of, squeezes=config.flow.squeezes),
     )
 
 

@@ -73,7 +73,7 @@ def guarded(model: Model, info: Info) -> Model:
             raise InputError(f"labels have shape {labels.shape}, expected ({len(x)},), as x")
         if not isinstance(draws, int) or draws < 1:
             raise InputError(f"draws is {draws!r}, expected an integer of at least 1")
-        is_known = _known(is_known, x.shape)
+        is_known = as_mask(is_known, x.shape)
         filled = model.infill(params, key, x, is_known, labels, draws) if len(x) else x
         if is_class is None:
             return filled
@@ -162,8 +162,8 @@ def _labels(labels: Any, num_classes: int) -> tuple[jax.Array, jax.Array | None]
     return jnp.asarray(labels, jnp.int32), None
 
 
-def _known(is_known: Any, shape: tuple[int, ...]) -> jax.Array:
-    """Truth values that broadcast to examples of that shape."""
+def as_mask(is_known: Any, shape: tuple[int, ...]) -> jax.Array:
+    """Which pixels of examples of that shape are known, of truth values that broadcast to it."""
     is_known = as_array(is_known, "is_known")
     if is_known.dtype != bool:
         raise InputError(f"is_known is {is_known.dtype}, expected truth values")

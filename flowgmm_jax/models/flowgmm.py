@@ -1,6 +1,7 @@
 """FlowGMM: a flow with a Gaussian-mixture prior, one component per class (the poster)."""
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -12,8 +13,7 @@ from flowgmm_jax.density import Tables
 from flowgmm_jax.flows.autoregressive import Known
 from flowgmm_jax.flows.bijector import Bijector
 from flowgmm_jax.models.base import Metrics, Model, Params
-from flowgmm_jax.models.infill import DRAWS, Infilling
-from flowgmm_jax.models.infill import infill as fill_in
+from flowgmm_jax.models.infill import DRAWS, Infilling, candidates, resample
 
 
 class Prior(NamedTuple):
@@ -149,7 +149,7 @@ def flowgmm(
 
     def infill(params, key, x, is_known, labels, draws=DRAWS):
         known = Known(x, jnp.broadcast_to(is_known, x.shape))
-        return fill_in(flow, infilling, params, key, known, labels, draws)
+        return resample(partial(candidates, flow, infilling, params, known, labels), key, draws)
 
     def tables(params: Params, x: jax.Array) -> Tables:
         """Those of examples x, with the class posterior at the loss's temperature."""

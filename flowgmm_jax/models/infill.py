@@ -20,7 +20,7 @@ from jax.scipy.stats import norm
 
 from flowgmm_jax import density, gmm
 from flowgmm_jax.flows.autoregressive import Known
-from flowgmm_jax.flows.bijector import Bijector, Params
+from flowgmm_jax.flows.bijector import Bijector, Event, Params
 
 DRAWS = 16  # candidates, by default
 
@@ -30,21 +30,20 @@ class Infilling(NamedTuple):
 
     Attributes:
       keeping: ``(Known) -> Bijector``, the flow whose inverse leaves known pixels as they are.
-      arrange: an array in the layout of images -> the same in that of latents, flattened as by
-        ``density.flatten``; each pixel belongs to one latent.
+      arrange: an image -> the same pixels in the layout of the latents, of which each has one.
     """
 
     keeping: Callable[[Known], Bijector]
-    arrange: Callable[[jax.Array], jax.Array]
+    arrange: Callable[[jax.Array], Event]
 
 
 def candidates(
     flow: Bijector,
     infilling: Infilling,
     params: Params,
-    key: jax.Array,
     known: Known,
     labels: jax.Array,
+    key: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Images (B, H, W, C) of the labels (B,) with the known pixels, and log w (B,) in nats.
 
@@ -54,7 +53,7 @@ def candidates(
         p(x_u, x_k, y) p(z_k | y) / (q(x_u | z_k) p(z_k | y)).
     """
     prior = params["prior"]
-    is_known = infilling.arrange(known.is_known)
+    is_known = density.flatten(infilling.arrange(known.is_known))
     z = gmm.sample(prior, key, labels, is_known.shape[1])
     like, _ = jax.eval_shape(flow.forward, params["flow"], known.x)
     x, log_det = infilling.keeping(known).inverse(params["flow"], density.unflatten(z, like))
@@ -65,20 +64,17 @@ def candidates(
     return x, jnp.take_along_axis(table, labels[:, None], axis=1)[:, 0] - log_q
 
 
-def infill(
-    flow: Bijector,
-    infilling: Infilling,
-    params: Params,
-    key: jax.Array,
-    known: Known,
-    labels: jax.Array,
-    draws: int,
+def resample(
+    draw: Callable[[jax.Array], tuple[jax.Array, jax.Array]], key: jax.Array, draws: int
 ) -> jax.Array:
-    """Images (B, H, W, C) with the known pixels, one of ``draws`` candidates each."""
+    """One of ``draws`` candidates (B, ...), with probabilities in proportion to their weights.
+
+    Args:
+      draw: ``(key) -> (candidates (B, ...), log w (B,))``.
+      key: a PRNG key.
+      draws: how many.
+    """
     key_choice, key_draws = jax.random.split(key)
-    x, log_weight = jax.lax.map(
-        lambda key: candidates(flow, infilling, params, key, known, labels),
-        jax.random.split(key_draws, draws),
-    )
+    x, log_weight = jax.lax.map(draw, jax.random.split(key_draws, draws))
     chosen = jax.random.categorical(key_choice, log_weight, axis=0)
-    return x[chosen, jnp.arange(len(labels))]
+    return x[chosen, jnp.arange(x.shape[1])]

@@ -12,7 +12,7 @@ from flowgmm_jax.data.preprocessing import LEVELS, Preprocessing
 from flowgmm_jax.density import bits_per_dim
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.models.base import Model
-from flowgmm_jax.models.door import as_array, check_shape
+from flowgmm_jax.models.door import as_array, as_mask, check_shape
 
 
 def in_raw_units(model: Model, preprocessing: Preprocessing | None, size: int) -> Model:
@@ -65,7 +65,7 @@ def taking_raw(model: Model, preprocessing: Preprocessing, shape: tuple[int, ...
         return function and (lambda *args, **kwargs: restore(function(*args, **kwargs)))
 
     def infill(params, key, x, is_known, *args, **kwargs):
-        is_known = _layout(np.broadcast_to(is_known, np.shape(x)), preprocessing, shape)
+        is_known = _layout(as_mask(is_known, np.shape(x)), preprocessing, shape)
         return restore(model.infill(params, key, prepare(x), is_known, *args, **kwargs))
 
     return model._replace(

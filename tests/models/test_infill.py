@@ -28,9 +28,7 @@ def setting():
     params = {"flow": initialised(flow, images[:2]), "prior": gmm.with_means(2 * jnp.eye(2))}
     # Within a grey level the density given a class is not constant, as the code lies in it.
     table = compiled(lambda params, x: density.class_log_density(flow, params, x))
-    infilling = Infilling(
-        lambda known: make(known=known), lambda image: density.flatten(groups_of(image, 1))
-    )
+    infilling = Infilling(lambda known: make(known=known), partial(groups_of, squeezes=1))
     return flow, infilling, params, images, partial(table, params)
 
 
@@ -44,7 +42,7 @@ def drawn(setting):
     @compiled
     def draw(params, is_known):
         known = Known(image, jnp.broadcast_to(is_known, image.shape))
-        return candidates(flow, infilling, params, jax.random.key(0), known, labels)
+        return candidates(flow, infilling, params, known, labels, jax.random.key(0))
 
     return lambda is_known: (image, *draw(params, is_known))
 

@@ -30,18 +30,17 @@ def _of_experiment(name: str) -> ConfigDict:
 def _image(info: Info) -> ConfigDict:
     """The digits' setting, with cells of 4x4 pixels in images of 16 and more; an image that has no
     cells, or more classes than cells, has couplings."""
-    config = _of_experiment("digits")
-    config.train.eval_every = 0
     height, width, channels = info.shape
     squeezes = 2 if min(height, width) >= 16 else 1
-    cells = height // 2**squeezes * (width // 2**squeezes)
-    if height % 2**squeezes or width % 2**squeezes or cells * channels < info.num_classes:
-        config = _of_experiment("digits:glow")
-        config.train.eval_every = 0
-        if height % 2 or width % 2:
-            config.flow = dict(name="image_realnvp", widths=(32,), blocks=2)
-        return config
-    config.flow.squeezes = squeezes
+    side = 2**squeezes
+    cells = (height // side) * (width // side)
+    has_cells = not (height % side or width % side) and cells * channels >= info.num_classes
+    config = _of_experiment("digits" if has_cells else "digits:glow")
+    config.train.eval_every = 0
+    if has_cells:
+        config.flow.squeezes = squeezes
+    elif height % 2 or width % 2:
+        config.flow = dict(name="image_realnvp", widths=(32,), blocks=2)
     return config
 
 

@@ -1,6 +1,6 @@
 """Tables with few labels: FlowGMMClassifier beside what scikit-learn has, and as an anomaly score.
 
-    python benchmarks/tables.py results/tables.json [--data=DIR] [--splits=10] [NAME ...]
+    python benchmarks/tabular.py results/tabular.json [--data=DIR] [--splits=10] [NAME ...]
 
 scikit-learn's breast_cancer and wine with 20 labels and its digits, as 64 columns, with 50. With
 DIR, which holds magic.csv, letter.csv, penbased.csv and satimage.csv (features, and the column
