@@ -135,16 +135,20 @@ def make_train_steps(
 
         def of_microbatch(microbatch):
             batch = draw(data, key_data, state.step, microbatch)
-            return jax.value_and_grad(model.loss, has_aux=True)(
+            values, grads = jax.value_and_grad(model.loss, has_aux=True)(
                 state.params, batch, jax.random.fold_in(key, microbatch), state.step
             )
+            return values, ravel_pytree(grads)[0]
 
-        (loss, metrics), grads = mean_over_microbatches(of_microbatch)
-        grad_norm = optax.tree.norm(grads)
+        # The gradient is one vector until the update: a sum, a norm and a stack over microbatches
+        # for each array of parameters would be half of what XLA has to compile.
+        (loss, metrics), grad = mean_over_microbatches(of_microbatch)
+        grad_norm = jnp.linalg.norm(grad)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
 
         def update():
-            updates, opt_state = tx.update(grads, state.opt_state, state.params)
+            _, unravel = ravel_pytree(state.params)
+            updates, opt_state = tx.update(unravel(grad), state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
             decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
             return params, optax.incremental_update(params, state.ema_params, 1 - decay), opt_state
