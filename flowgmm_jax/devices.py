@@ -4,14 +4,39 @@
 Only this module knows of that axis.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import joblib
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "devices"  # name of the mapped axis
+
+
+def cpu_devices(cores: int, batch_sizes: Sequence[int], microbatches: int) -> int:
+    """The largest power of two up to ``cores`` that divides what the devices share.
+
+    Zeros among the ``batch_sizes`` and ``microbatches`` are left out. Where the microbatches are
+    fixed, a single core is two devices: XLA merges equal operations earlier in a program for
+    several devices, which rounds differently.
+    """
+    most = max(cores, 2 if microbatches else 1)
+    number = 1
+    while 2 * number <= most and not any(n % (2 * number) for n in (*batch_sizes, microbatches)):
+        number *= 2
+    return number
+
+
+def use_all_cores(batch_sizes: Sequence[int], microbatches: int) -> None:
+    """Makes the CPU ``cpu_devices``; before any computation. A number that the user has set, by
+    JAX_NUM_CPU_DEVICES or XLA_FLAGS, stays."""
+    is_set = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not is_set and jax.config.jax_num_cpu_devices < 1:
+        number = cpu_devices(joblib.cpu_count(), batch_sizes, microbatches)
+        jax.config.update("jax_num_cpu_devices", number)
 
 
 def local_microbatches(num_microbatches: int) -> range:
