@@ -1,6 +1,6 @@
 """MNIST with 1,000 labels on two CPU cores: FlowGMM-cons (poster, Table 1: 99.0%).
 
-    JAX_NUM_CPU_DEVICES=2 python train.py --config=mnist_1k_fast \
+    python train.py --config=mnist_1k_fast \
         --config.data.data_dir=DIR --config.data.split_file=mnist_1000_0.npz
 
 One model that classifies, weighs and draws, the flow of flowgmm_jax/flows/pixel_groups.py: twenty

@@ -1,6 +1,6 @@
 """MNIST without labels: the density only, for bits/dim.
 
-    JAX_NUM_CPU_DEVICES=2 python train.py --config=mnist_density --config.data.data_dir=DIR
+    python train.py --config=mnist_density --config.data.data_dir=DIR
 
 The training images come in as labelled ones, but their labels weigh nothing and the prior is a
 single Gaussian, all of its means at zero; the accuracy that is reported means nothing. Measured
