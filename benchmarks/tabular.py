@@ -9,15 +9,19 @@ each class, and the labelled rows, as many of each class; every method gets the 
 are unlabelled.
 
 Accuracy in percent. NLL (nats) and ECE of FlowGMMClassifier on the test set, before and after a
-temperature that is fitted on the hidden labels of up to 1,000 unlabelled rows. AUROC of log p(x)
-between test rows and test rows with shuffled columns.
+temperature that is fitted on the hidden labels of up to 1,000 unlabelled rows.
 
-Each result is written when it is there, and found again by the next start.
+Novelty, on the first three splits: log p(x) of a second fit, with the first class left out of
+training, as an anomaly score of the test set, of which the rows of that class are the anomalies
+(breast_cancer: malignant tumours, after training on benign ones). AUROC, beside a GaussianMixture
+of three components and an IsolationForest of the same rows.
+
+Each result is written when it is there, and found again by the next start. It starts with all
+tables' first split, so that a stop leaves some splits of all.
 """
 
 import argparse
 import json
-import statistics
 import time
 import warnings
 from pathlib import Path
@@ -25,8 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
+import record
 from sklearn import datasets
 from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest
 from sklearn.linear_model import LogisticRegression
@@ -38,16 +41,21 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
+import flowgmm_jax as fg
 from flowgmm_jax import FlowGMMClassifier
 from flowgmm_jax.compilation import keep_compiled_programs
 from flowgmm_jax.density import bits_per_dim
 from flowgmm_jax.evaluation.calibration import fit_temperature, scores
-from flowgmm_jax.files import write_json
+from flowgmm_jax.files import write_json, write_text
 
 LABELS = {"digits": 50, "breast_cancer": 20, "wine": 20}
 OF_FILES = {"magic_20": 20, "magic_200": 200, "letter": 260, "penbased": 100, "satimage": 60}
 FIT_EXAMPLES = 1000
 SPREAD_ROWS = 10_000  # that label spreading is given at most, since it holds a graph of them
+NOVELTY_SPLITS = 3
+
+
+Results = dict[str, dict[str, dict[str, float]]]  # of tables, of splits, of measures
 
 
 class Split(NamedTuple):
@@ -82,14 +90,14 @@ def make_split(x: np.ndarray, hidden: np.ndarray, labels: int, seed: int) -> Spl
 
 
 def flowgmm(split: Split, seed: int) -> dict[str, float]:
-    """Accuracy, calibration, density, AUROC and seconds of FlowGMMClassifier."""
+    """Accuracy, calibration, density and seconds of FlowGMMClassifier."""
     started = time.monotonic()
     model = FlowGMMClassifier(random_state=seed).fit(split.x, split.y)
     posterior = model.predict_log_proba(split.x_test)
     seconds = time.monotonic() - started
     unseen = np.flatnonzero(split.y < 0)
     unseen = np.random.default_rng(seed).permutation(unseen)[:FIT_EXAMPLES]
-    # Equal scales and weights of the components: the offset of the classes is 0.
+    # An offset of 0: the temperature divides the log-odds of the posterior, class weights included.
     temperature = fit_temperature(
         model.predict_log_proba(split.x[unseen]), np.zeros(1), split.hidden[unseen]
     )
@@ -103,7 +111,7 @@ def flowgmm(split: Split, seed: int) -> dict[str, float]:
         "ece_temperature": after["ece"],
         "bits_per_dim": float(bits_per_dim(model.score_samples(split.x_test).mean(), dimension)),
         "seconds": seconds,
-    } | anomalies(split, model, seed)
+    }
 
 
 def rivals(split: Split, seed: int) -> dict[str, float]:
@@ -130,37 +138,58 @@ def rivals(split: Split, seed: int) -> dict[str, float]:
         }
 
 
-def anomalies(split: Split, model: FlowGMMClassifier, seed: int) -> dict[str, float]:
-    """AUROC of log p(x) between test rows and test rows whose columns are shuffled one by one,
-    which have the right columns and the wrong dependence."""
-    rng = np.random.default_rng(seed)
-    shuffled = rng.permuted(split.x_test, axis=0)
-    is_odd = np.repeat([False, True], len(shuffled))
-    rows = np.concatenate([split.x_test, shuffled])
+def novelty(split: Split, seed: int) -> dict[str, float]:
+    """AUROC of log p(x) between the test rows of the first class, which no training row is of, and
+    those of the other classes."""
+    normal = split.hidden > 0
+    x, y = split.x[normal], np.where(split.y < 0, -1, split.y - 1)[normal]
+    model, params = fg.fit(x, y, progress=False, seed=seed)
     mixture = GaussianMixture(3, reg_covar=1e-2, random_state=seed)
-    models = {
-        "flowgmm": model,
-        "gaussian_mixture": make_pipeline(StandardScaler(), mixture).fit(split.x),
-        "isolation_forest": IsolationForest(random_state=seed).fit(split.x),
+    scores = {
+        "flowgmm": np.asarray(model.log_density(params, split.x_test)),
+        "gaussian_mixture": make_pipeline(StandardScaler(), mixture)
+        .fit(x)
+        .score_samples(split.x_test),
+        "isolation_forest": IsolationForest(random_state=seed).fit(x).score_samples(split.x_test),
     }
-    return {
-        f"auroc_{name}": float(roc_auc_score(is_odd, -model.score_samples(rows)))
-        for name, model in models.items()
-    }
+    is_odd = split.y_test == 0
+    return {f"auroc_{name}": float(roc_auc_score(is_odd, -s)) for name, s in scores.items()}
 
 
-def print_table(results: dict[str, dict[str, dict[str, float]]]) -> None:
-    """Mean ± standard deviation over the splits, a column for each table."""
-    measures = list(dict.fromkeys(m for runs in results.values() for r in runs.values() for m in r))
-    table = Table("measure", *[f"{name} ({len(runs)})" for name, runs in results.items()])
-    for measure in measures:
-        row = []
-        for runs in results.values():
-            values = [run[measure] for run in runs.values() if measure in run]
-            spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            row.append(f"{statistics.mean(values):.4g} ± {spread:.2g}" if values else "")
-        table.add_row(measure, *row)
-    Console(width=160).print(table)
+# Measures of a page: its title, the digits that are shown, and the names of the results.
+TABLES = {
+    "Accuracy on the test set (%)": (
+        "{:.1f}",
+        ("flowgmm", "logistic", "knn", "spreading", "self_training", "boosting"),
+    ),
+    "FlowGMM's posterior and density on the test set, and its time": (
+        "{:.3f}",
+        ("nll", "nll_temperature", "ece", "ece_temperature", "bits_per_dim", "seconds"),
+    ),
+    "AUROC of the density for rows of a class that was left out": (
+        "{:.3f}",
+        ("auroc_flowgmm", "auroc_gaussian_mixture", "auroc_isolation_forest"),
+    ),
+}
+
+
+def page(results: Results) -> str:
+    """The results as a page in Markdown, a row for each table."""
+    text = (
+        "# Tables with few labels\n\n"
+        "Written by `python benchmarks/tabular.py results/tabular.json --data=DIR`, which says\n"
+        "what is measured; do not edit. Mean ± standard deviation over splits (how many).\n"
+    )
+    for title, (form, measures) in TABLES.items():
+        rows = []
+        for name, runs in results.items():
+            found = {m: [run[m] for run in runs.values() if m in run] for m in measures}
+            counts = {len(values) for values in found.values()}
+            if counts != {0}:
+                cells = [record.spread(values, form) for values in found.values()]
+                rows.append([name, str(max(counts)), *cells])
+        text += f"\n## {title}\n\n" + record.table(("table", "splits", *measures), rows)
+    return text
 
 
 def main() -> None:
@@ -181,9 +210,11 @@ def main() -> None:
                 continue
             split = make_split(*load(name, arguments.data), known[name], seed)
             runs[str(seed)] = flowgmm(split, seed) | rivals(split, seed)
+            if seed < NOVELTY_SPLITS:
+                runs[str(seed)] |= novelty(split, seed)
             write_json(file, results)
+            write_text(file.with_suffix(".md"), page(results))
             print(name, seed, {k: round(v, 3) for k, v in runs[str(seed)].items()}, flush=True)
-    print_table(results)
 
 
 if __name__ == "__main__":

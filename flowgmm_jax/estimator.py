@@ -11,11 +11,13 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.fitting import fit_arrays
+from flowgmm_jax.gmm import log_class_weights
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.trained import model_of
 
 # Examples at a time: one program serves any number, and a row has the same bits in any company.
 CHUNK = 256
+LEAST_LOG = float(np.log(np.finfo(np.float64).tiny))  # its exponential is not 0
 
 
 class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
@@ -91,9 +93,10 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
         return np.exp(self.predict_log_proba(X))
 
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
-        """log p(y | x), (N, K)."""
+        """log p(y | x), (N, K); not below -708, where ``predict_proba`` would be 0."""
         table = self._table(X)
-        return table - np.logaddexp.reduce(table, axis=-1, keepdims=True)
+        table -= np.logaddexp.reduce(table, axis=-1, keepdims=True)
+        return np.maximum(table, LEAST_LOG)
 
     def score_samples(self, X: ArrayLike) -> np.ndarray:
         """log p(x) in nats, (N,), of a table in the units of its columns; low where x is odd."""
@@ -102,10 +105,13 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
     def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Examples (n_samples, ...) that the model draws, and their classes (n_samples,)."""
         check_is_fitted(self)
+        model, params = self._functions(), self.fitted_.params
         random = check_random_state(self.random_state)
-        numbers = random.randint(len(self.classes_), size=n_samples)
-        key = jax.random.key(random.randint(2**31 - 1))
-        x = self._functions().sample(self.fitted_.params, key, numbers)
+        weights = np.ones(len(self.classes_))
+        if model.prior:
+            weights = np.exp(np.asarray(log_class_weights(model.prior(params)), np.float64))
+        numbers = random.choice(len(weights), size=n_samples, p=weights / weights.sum())
+        x = model.sample(params, jax.random.key(random.randint(2**31 - 1)), numbers)
         return np.asarray(x), self.classes_[numbers]
 
     def _validated(self, X: ArrayLike, y: Any = "no_validation") -> Any:

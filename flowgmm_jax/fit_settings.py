@@ -52,31 +52,32 @@ def _plane() -> ConfigDict:
 
 
 def _table(info: Info, num_examples: int) -> ConfigDict:
-    """A flow that starts as a linear map, small if there are few rows. Noise on the views of the
-    class terms is to columns of unit variance what a penalty on the weights is to a linear
-    classifier; the density is that of the rows as they are. A few rows lie in clusters that the
-    density finds; the more it weighs, the less the labels do."""
+    """A flow that starts as a linear map (``linear_mixture``), small if there are few rows. Noise
+    on the views of the class terms is to columns of unit variance what a penalty on the weights is
+    to a linear classifier; the density is that of the rows as they are. A few rows lie in clusters
+    that the density finds; the more it weighs, the less the labels do."""
     is_small = num_examples < SMALL
     config = ConfigDict()
     config.data = dict(validation=num_examples // 5)
+    config.prior = dict(means="latents", trainable=("means",))
     if is_small:
         config.flow = dict(name="table_realnvp", steps=2, hidden=(16,), bound=0.3)
+        config.prior.learning_rate = 1e-3
     else:
-        config.flow = dict(name="table_realnvp", steps=6, hidden=(128,), bound=1.0)
-    config.prior = dict(means="latents", trainable=("means",))
+        config.flow = dict(name="table_realnvp", steps=4, hidden=(64,), bound=1.0)
     config.loss = dict(
         labeled="cross_entropy",
-        marginal_weight=0.3 if is_small else 1 / info.size,
+        marginal_weight=1.0 if is_small else 1 / info.size,
         consistency="cross_entropy",
         consistency_weight=1.0,
         confidence=0.9,
     )
-    config.augment = dict(jitter=(0.5, 0.0))
+    config.augment = dict(jitter=(0.3 if is_small else 0.5, 0.0))
     config.optimizer = dict(
         learning_rate=3e-3, warmup_steps=20, weight_decay=0.01, clip_norm=10.0, ema_decay=0.98
     )
     config.train = dict(
-        steps=600 if is_small else 1500,
+        steps=400 if is_small else 800,
         batch_labeled=32,
         batch_unlabeled=64,
         batch_density=64,

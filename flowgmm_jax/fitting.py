@@ -8,21 +8,24 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from ml_collections import ConfigDict
 from numpy.typing import ArrayLike
 
 from flowgmm_jax import devices
 from flowgmm_jax.config import default_config, override
 from flowgmm_jax.data import own
-from flowgmm_jax.data.splits import Split
+from flowgmm_jax.data.splits import Split, make_pool
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.experiment import Experiment, with_data
 from flowgmm_jax.fit_settings import settings_for
+from flowgmm_jax.linear_mixture import linear_mixture, start_at
 from flowgmm_jax.models.base import Model, Params
 from flowgmm_jax.runs.log import Progress
 from flowgmm_jax.trained import model_of
 from flowgmm_jax.training.loop import most_skipped
 from flowgmm_jax.training.optimizer import make_optimizer
+from flowgmm_jax.training.step import TrainState
 from flowgmm_jax.training.trainer import make_state, make_steps
 
 # Fields of config.data that say something of arrays in memory.
@@ -61,9 +64,10 @@ def fit(
 
     The settings are chosen by the shape of the data (``fit_settings.settings_for``); ``overrides``
     replaces any field of a config. Columns of a table are standardised by the training examples,
-    and the model takes raw ones and gives their densities. A fifth of a table, ``validation``
-    rows, unlabelled ones if these are the majority, is held out: the parameters with the best
-    density there are returned, and training ends early if it does not improve.
+    and the model takes raw ones and gives their densities. Training starts at a linear classifier
+    (``linear_mixture``). A fifth of a table, ``validation`` rows, unlabelled ones if these are the
+    majority, is held out: the parameters with the best density there are returned, those of the
+    start if none are better, and training ends early if it does not improve.
 
     Args:
       x: a table (N, D), or images (N, H, W) or (N, H, W, C) of grey levels 0 to 255 or values in
@@ -163,14 +167,32 @@ def _held_out_nll(experiment: Experiment) -> Callable[[Params], float] | None:
     return lambda params: float(nll(params, x, y))
 
 
+def _first_state(experiment: Experiment, tx: optax.GradientTransformation) -> TrainState:
+    """The state before the first step; of the flow of a table, at a linear mixture."""
+    config, state = experiment.config, make_state(experiment, tx)()
+    if (config.model, config.flow.name) != ("flowgmm", "table_realnvp"):
+        return state
+    if config.prior.means != "latents":  # the user has another start in mind
+        return state
+    pool = make_pool(experiment.dataset, experiment.split)
+    rows = np.union1d(pool.labeled, pool.unlabeled)
+    mixture = linear_mixture(pool.x[rows], pool.y[rows])
+    params = start_at(mixture, experiment.model, state.params)
+    return state._replace(params=params, ema_params=params)
+
+
 def _train(experiment: Experiment, bar: Progress, deadline: float) -> tuple[Params, int]:
-    """The last parameters, or those of the best held-out density, and their step."""
+    """The last parameters, or those of the best held-out density, which may be the first ones, and
+    their step."""
     config = experiment.config
     train, tx = config.train, make_optimizer(config)
-    state = devices.replicate(make_state(experiment, tx)())
-    train_steps, batches = make_steps(experiment, tx, 0)
+    state = _first_state(experiment, tx)
     held_out_nll = _held_out_nll(experiment)
     step, best, found = 0, math.inf, None
+    if held_out_nll:
+        best, found = held_out_nll(state.params), (jax.device_get(state.params), 0)
+    state = devices.replicate(state)
+    train_steps, batches = make_steps(experiment, tx, 0)
     while step < train.steps and (not step or time.monotonic() < deadline):
         count = min(train.steps_per_call, train.steps - step)
         state, metrics = train_steps(state, batches.next_data(count), config.seed, count)

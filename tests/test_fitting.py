@@ -3,10 +3,13 @@
 import jax
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 import flowgmm_jax as fg
 from flowgmm_jax.data.base import Info
 from flowgmm_jax.fit_settings import settings_for
+from flowgmm_jax.fitting import fit_arrays
+from flowgmm_jax.trained import model_of
 
 QUICK = {"progress": False, "steps": 20, "flow.steps": 1, "flow.hidden": (4,)}
 RNG = np.random.default_rng(0)
@@ -40,6 +43,21 @@ def test_a_fit_depends_on_the_seed_only(fitted):
     )
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_the_start_is_kept_if_training_does_not_improve_on_it():
+    destructive = {"optimizer.learning_rate": 10.0, "prior.learning_rate": 10.0}
+    fitted = fit_arrays(X, PARTLY, **QUICK, **destructive)
+    assert fitted.step == 0
+    classes = model_of(fitted.config, fitted.facts).classify(fitted.params, X)
+    known = PARTLY >= 0
+    linear = LogisticRegression().fit(X[known], Y[known])
+    assert np.mean(np.asarray(classes) == Y) >= linear.score(X, Y)
+
+
+def test_one_class_is_a_density():
+    model, params = fg.fit(X, np.where(PARTLY < 0, -1, 0), **QUICK)
+    assert np.isfinite(model.log_density(params, X)).all()
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (7, 5, 3)])

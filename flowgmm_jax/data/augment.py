@@ -151,8 +151,10 @@ def make_views(config: ConfigDict, info: Info) -> Views:
 def _transforms(fields: ConfigDict) -> tuple[list[View], list[View]]:
     """The weak transforms of the teacher and the strong ones of the student."""
     if any(fields.jitter):
-        student, teacher = (partial(jitter, scale=scale) for scale in fields.jitter)
-        return [teacher], [student]
+        student, teacher = (
+            [partial(jitter, scale=scale)] if scale else [] for scale in fields.jitter
+        )
+        return teacher, student
     weak, strong = [], []
     if fields.crop:
         weak.append(partial(random_crop, pad=fields.crop))

@@ -42,6 +42,13 @@ def sinh_arcsinh() -> Bijector:
     return Bijector(init, forward, inverse, "sinh_arcsinh")
 
 
+def whitening(mean: jax.Array, covariance: jax.Array) -> dict[str, jax.Array]:
+    """Parameters of ``whiten`` for which vectors of this mean (D,) and covariance S (D, D) get mean
+    0 and covariance I: m is the mean, and W is S^(-1/2), the symmetric one."""
+    variances, axes = jnp.linalg.eigh(covariance)
+    return {"shift": -mean, "matrix": (axes / jnp.sqrt(variances)) @ axes.T}
+
+
 def whiten() -> Bijector:
     """A learned affine map of vectors (B, D), z = (x - m) W, which whitens the data at first.
 
@@ -55,8 +62,7 @@ def whiten() -> Bijector:
         size, dimension = x.shape
         mean = x.mean(0)
         covariance = (x - mean).T @ (x - mean) + dimension * jnp.eye(dimension, dtype=x.dtype)
-        variances, axes = jnp.linalg.eigh(covariance / (size + dimension))
-        return {"shift": -mean, "matrix": (axes / jnp.sqrt(variances)) @ axes.T}
+        return whitening(mean, covariance / (size + dimension))
 
     def forward(params, x):
         return linear.forward(params, x + params["shift"])

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from flowgmm_jax import density, gmm, losses
 from flowgmm_jax.data.batches import Batch
@@ -89,10 +90,6 @@ def _separated(params: Params) -> tuple[Params, Params]:
     return trains(False), trains(True)
 
 
-def _rows(tables: Tables, rows: slice) -> Tables:
-    return Tables(*[table[rows] for table in tables])
-
-
 def flowgmm(
     flow: Bijector,
     shape: tuple[int, ...],
@@ -156,18 +153,30 @@ def flowgmm(
         found = density.tables(flow, params, x)
         return found._replace(logits=found.logits / temperature)
 
+    def tables_of(params: Params, *views: jax.Array) -> list[Tables]:
+        """Those of each of several batches of examples, from one pass."""
+        ends = np.cumsum([len(x) for x in views[:-1]])
+        found = tables(params, jnp.concatenate(views))
+        return [Tables(*parts) for parts in zip(*(jnp.split(t, ends) for t in found), strict=True)]
+
     def loss(params: Params, batch: Batch, key, step) -> tuple[jax.Array, Metrics]:
         """a E[-log p(x|y)] + b E[-log p(x)] + c(step) E[-log p(x'|y'')].
 
         Poster, "Loss" and "Consistency Loss Term"; a, b and c are those of ``weights``.
         """
         del key  # the density is deterministic; models with latent noise need it
-        prior, n = params["prior"], len(batch.y)
+        prior = params["prior"]
         has_view = batch.x_density is not None
         of_density, of_classes = _separated(params) if has_view else (params, params)
-        everything = tables(of_classes, jnp.concatenate([batch.x_labeled, batch.x_student]))
-        labeled, student = _rows(everything, slice(n)), _rows(everything, slice(n, None))
-        seen = tables(of_density, batch.x_density) if has_view else everything
+        views = (batch.x_labeled, batch.x_student)
+        if not has_view:
+            labeled, student = tables_of(params, *views)
+            seen = Tables(*map(jnp.concatenate, zip(labeled, student, strict=True)))
+        elif of_density is of_classes:  # one pass is half of the program of two
+            labeled, student, seen = tables_of(params, *views, batch.x_density)
+        else:
+            labeled, student = tables_of(of_classes, *views)
+            seen = tables(of_density, batch.x_density)
         of_student = weights.labeled == "class_conditional" and not has_view
         explained = student if of_student else seen
         terms = {
