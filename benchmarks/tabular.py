@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--splits", type=int, default=10)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()  # names may follow the flags
     keep_compiled_programs()
     known = LABELS | (OF_FILES if arguments.data else {})
     file = arguments.output

@@ -130,6 +130,8 @@ def view(transforms: Sequence[View], levels: int, to_float: View = dequantize) -
             x = transform(key_i, x)
         return to_float(key_noise, x) if levels else x
 
+    if not transforms and not levels:  # nothing is random: a program without keys
+        return lambda key, x: x
     return apply
 
 
