@@ -21,6 +21,7 @@ from flowgmm_jax.experiment import Experiment, with_data
 from flowgmm_jax.fit_settings import settings_for
 from flowgmm_jax.linear_mixture import linear_mixture, start_at
 from flowgmm_jax.models.base import Model, Params
+from flowgmm_jax.models.build import build
 from flowgmm_jax.runs.log import Progress
 from flowgmm_jax.trained import model_of
 from flowgmm_jax.training.loop import most_skipped
@@ -126,7 +127,10 @@ def _experiment(
     for name, default in default_config().data.items():
         if name not in DATA_FIELDS and config.data[name] != default:
             raise InputError(f"config.data.{name} is {config.data[name]!r}: fit takes arrays only")
-    return with_data(config, dataset, _split(dataset.y_train, config.data))
+    experiment = with_data(config, dataset, _split(dataset.y_train, config.data))
+    # Training needs no densities in the units of the columns, and without their constants the
+    # compiled programs of one table are those of every other of its shape.
+    return experiment._replace(model=build(config, dataset.info))
 
 
 def _array(values: ArrayLike, name: str) -> np.ndarray:
