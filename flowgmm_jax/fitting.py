@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -181,7 +182,8 @@ def _first_state(experiment: Experiment, tx: optax.GradientTransformation) -> Tr
     pool = make_pool(experiment.dataset, experiment.split)
     rows = np.union1d(pool.labeled, pool.unlabeled)
     mixture = linear_mixture(pool.x[rows], pool.y[rows])
-    params = start_at(mixture, experiment.model, state.params)
+    start = jax.jit(partial(start_at, model=experiment.model))
+    params = start(mixture, params=state.params)
     return state._replace(params=params, ema_params=params)
 
 
