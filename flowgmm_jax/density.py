@@ -18,7 +18,7 @@ def flatten(latents: Event) -> jax.Array:
     """A latent event, an array or nested pairs of arrays (B, ...), as one array (B, D)."""
     leaves = jax.tree.leaves(latents)
     return jnp.concatenate(
-        [leaf.reshape(len(leaf), math.prod(leaf.shape[1:])) for leaf in leaves], axis=-1
+        [leaf.reshape(leaf.shape[0], math.prod(leaf.shape[1:])) for leaf in leaves], axis=-1
     )
 
 
@@ -39,7 +39,7 @@ def unflatten(z: jax.Array, like: Event) -> Event:
     leaves, structure = jax.tree.flatten(like)
     ends = np.cumsum([math.prod(leaf.shape[1:]) for leaf in leaves])
     parts = jnp.split(z, ends[:-1], axis=-1)
-    shaped = [p.reshape(len(z), *leaf.shape[1:]) for p, leaf in zip(parts, leaves, strict=True)]
+    shaped = [p.reshape(z.shape[0], *leaf.shape[1:]) for p, leaf in zip(parts, leaves, strict=True)]
     return jax.tree.unflatten(structure, shaped)
 
 
@@ -51,7 +51,7 @@ def encode(flow: Bijector, params: Params, x: jax.Array) -> tuple[jax.Array, jax
 
 def decode(flow: Bijector, params: Params, z: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Data x (B, *shape) of latents z (B, D)."""
-    x = jax.ShapeDtypeStruct((len(z), *shape), z.dtype)
+    x = jax.ShapeDtypeStruct((z.shape[0], *shape), z.dtype)
     like, _ = jax.eval_shape(flow.forward, params["flow"], x)
     return flow.inverse(params["flow"], unflatten(z, like))[0]
 

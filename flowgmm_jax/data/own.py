@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from flowgmm_jax.data import cache, folders, hashing, labels, preprocessing, tables
 from flowgmm_jax.data.arrays import open_arrays
 from flowgmm_jax.data.base import Dataset, ExamplesAndLabels, Info, Source, blocks
+from flowgmm_jax.data.columns import Column, features_of, filled, fit_fill, notes_on
 from flowgmm_jax.data.preprocessing import Preprocessing
 from flowgmm_jax.errors import InputError
 
@@ -24,13 +25,13 @@ class Raw(NamedTuple):
     Attributes:
       train: examples (N, ...) and their labels, as they are.
       test: likewise, or None.
-      columns: names of the columns of a table; empty if they have none.
+      columns: of a table, whose examples are codes (N, C), see ``columns``; () of arrays.
       notes: what was left out.
     """
 
     train: ExamplesAndLabels
     test: ExamplesAndLabels | None
-    columns: Sequence[str]
+    columns: tuple[Column, ...]
     notes: Sequence[str]
 
 
@@ -44,6 +45,8 @@ def file_info(data: ConfigDict) -> Info:
     what = data.data_dir
     _check_kind(what, "x_train", x)
     _, names = labels.encode(y, len(x), f"{what}: y_train")
+    if raw.columns:
+        return Info((len(_feature_names(raw.columns)),), len(names), 0)
     return Info(_shape(x, f"{what}: x_train"), len(names), 256 if x.ndim > 2 else 0)
 
 
@@ -51,8 +54,9 @@ def load_file(data: ConfigDict) -> Dataset:
     """Loads arrays or a table.
 
     Args:
-      data: ``config.data``. ``data_dir`` is a .npz file, a folder of .npy files, a .csv or .tsv
-        file, or a folder with train.csv and, if there is a test set, test.csv. A .npz file and
+      data: ``config.data``. ``data_dir`` is a .npz file, a folder of .npy files, a .csv, .tsv or
+        .parquet file, or a folder with train.csv (or .tsv, .parquet) and, if there is a test set,
+        test.csv. A .npz file and
         tables are read into memory. The .npy files are mapped: they need not fit in memory if they
         are uint8 images, or vectors, which are then standardised into the cache, and if there is a
         test set; they must not change in a run.
@@ -65,20 +69,22 @@ def load_file(data: ConfigDict) -> Dataset:
     x, y = raw.train
     _check_kind(what, "x_train", x)
     _shape(x, f"{what}: x_train")  # refuses what can be read in two ways
-    preprocessing.check_finite(x, f"{what}: x_train")
+    _check_finite(x, raw.columns, f"{what}: x_train")
     y, names = labels.encode(y, len(x), f"{what}: y_train")
     if raw.test is None:
         x, y, x_test, y_test = _hold_out(what, x, y, names)
     else:
         x_test, y_test = raw.test
         _check_kind(what, "x_test", x_test)
-        preprocessing.check_finite(x_test, f"{what}: x_test")
+        _check_finite(x_test, raw.columns, f"{what}: x_test")
         y_test, _ = labels.encode(y_test, len(x_test), f"{what}: y_test", names)
         if x.shape[1:] != x_test.shape[1:] or not len(x_test):
             expected = ", ".join(map(str, x.shape[1:]))
             raise InputError(
                 f"{what}: x_test is {x_test.dtype} {x_test.shape}; expected (N, {expected})"
             )
+    if raw.columns:
+        raw, x, x_test = _as_features(what, raw, x, x_test)
     return _preprocessed(what, raw, names, (x, y, x_test, y_test), partial(_standardised, data))
 
 
@@ -134,7 +140,7 @@ def _read(data: ConfigDict, with_test: bool) -> Raw:
             f"config.data.image_size is {data.image_size}, expected 0: only images of a folder, "
             "config.data.name=folder, are scaled"
         )
-    if path.suffix in tables.SUFFIXES or (path / "train.csv").exists():
+    if path.suffix in tables.SUFFIXES or _tables_in(path, "train"):
         return _read_tables(path, data.get("label", ""), with_test)
     if data.get("label"):
         raise InputError(f"config.data.label is {data.label!r}, expected '': {path} is no table")
@@ -146,15 +152,53 @@ def _read(data: ConfigDict, with_test: bool) -> Raw:
 
 
 def _read_tables(path: Path, label: str, with_test: bool) -> Raw:
-    files = [path / "train.csv", path / "test.csv"] if path.is_dir() else [path]
-    train, *rest = [tables.read_table(file, label) for file in files if file.exists()]
-    test = rest[0] if rest and with_test else None
-    if test and test.columns != train.columns:
-        odd = sorted(set(test.columns) ^ set(train.columns)) or ["their order"]
-        raise InputError(
-            f"{files[1]}: its columns are not those of train.csv, see {', '.join(odd[:5])}"
-        )
-    return Raw((train.x, train.y), test and (test.x, test.y), train.columns, train.notes)
+    if not path.is_dir():
+        table = tables.read_table(path, label)
+        return Raw((table.codes, table.y), None, table.columns, table.notes)
+    parts = {part: _tables_in(path, part) for part in ("train", "test")}
+    for part, files in parts.items():
+        if len(files) > 1:
+            found = ", ".join(file.name for file in files)
+            raise InputError(f"{path} holds {found}: expected one table for {part}")
+    train, test = tables.read_table(*parts["train"], label), None
+    if parts["test"] and with_test:
+        read = tables.read_table(*parts["test"], label, train.columns)
+        test = read.codes, read.y
+    return Raw((train.codes, train.y), test, train.columns, train.notes)
+
+
+def _tables_in(folder: Path, part: str) -> list[Path]:
+    files = [folder / f"{part}{suffix}" for suffix in tables.SUFFIXES]
+    return [file for file in files if file.exists()]
+
+
+def _feature_names(columns: Sequence[Column]) -> list[str]:
+    return [name for column in columns for name in column.features]
+
+
+def _check_finite(x: np.ndarray, columns: Sequence[Column], what: str) -> None:
+    """Checks for values that are not finite; those of a table may be missing."""
+    preprocessing.check_finite(np.where(np.isnan(x), 0, x) if columns else x, what)
+
+
+def _as_features(
+    what: str, raw: Raw, codes: np.ndarray, test: np.ndarray
+) -> tuple[Raw, np.ndarray, np.ndarray]:
+    """Features of the codes of training and test rows, missing ones filled in as training rows say,
+    with their columns and notes."""
+    columns = fit_fill(codes, raw.columns)
+    notes = [*raw.notes, *notes_on(codes, columns)]
+    test = filled(test, columns)
+    for column, is_missing in zip(columns, np.isnan(test).T, strict=True):
+        if is_missing.any():
+            raise InputError(
+                f"{what}: column {column.name!r} has {is_missing.sum()} values in the test set "
+                f"that are missing or words that no training row has, the first in row "
+                f"{np.argmax(is_missing) + 1}, and training rows have none missing: fill or drop "
+                "them"
+            )
+    x, x_test = (features_of(part, columns) for part in (filled(codes, columns), test))
+    return raw._replace(columns=columns, notes=notes), x, x_test
 
 
 def _check_kind(what: str, role: str, x: np.ndarray) -> None:
@@ -180,8 +224,10 @@ def _vectors(what: str, raw: Raw, names: tuple[str, ...], parts, standardise: Ca
     x, y, x_test, y_test = parts
     what = f"{what}: x_train"
     columns = preprocessing.fit_columns(x)
-    fitted = Preprocessing(tuple(columns.centre.tolist()), tuple(columns.scale.tolist()))
-    of_columns = list(raw.columns) or [str(i) for i in range(x.shape[1])]
+    fitted = Preprocessing(
+        tuple(columns.centre.tolist()), tuple(columns.scale.tolist()), columns=raw.columns
+    )
+    of_columns = _feature_names(raw.columns) or [str(i) for i in range(x.shape[1])]
     notes = [*raw.notes, *preprocessing.check_kept(x, fitted, of_columns, what)]
     constant = tuple(of_columns[i] for i in np.flatnonzero(columns.low == columns.high))
     if len(constant) == x.shape[1]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flowgmm_jax.data.base import blocks
+from flowgmm_jax.data.columns import Column, columns_from_json
 from flowgmm_jax.errors import InputError
 
 LEVELS = 256  # of grey, of a user's own images
@@ -30,6 +31,7 @@ class Preprocessing(NamedTuple):
       channels_first: whether images are stored as (C, H, W).
       unit: whether images are stored as values in [0, 1] instead of grey levels.
       image_size: side in pixels that images are scaled to; 0: as they are.
+      columns: of the table whose rows become vectors; () if there is none.
     """
 
     centre: tuple[float, ...] = ()
@@ -37,6 +39,7 @@ class Preprocessing(NamedTuple):
     channels_first: bool = False
     unit: bool = False
     image_size: int = 0
+    columns: tuple[Column, ...] = ()
 
     @property
     def log_volume(self) -> float:
@@ -47,9 +50,8 @@ class Preprocessing(NamedTuple):
 
 def from_json(fields: dict[str, Any]) -> Preprocessing:
     """What ``_asdict`` was, after a file of JSON."""
-    return Preprocessing(
-        **{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
-    )
+    fields = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+    return Preprocessing(**fields | {"columns": columns_from_json(fields.get("columns", ()))})
 
 
 class Columns(NamedTuple):

@@ -151,7 +151,7 @@ def _convolved(
         return inputs, convolution(x)
     size = convolution.size
     inputs = _write(inputs, x, position, size)
-    window = jax.lax.dynamic_slice(inputs, (0, *position, 0), (len(x), size, size, x.shape[-1]))
+    window = jax.lax.dynamic_slice(inputs, (0, *position, 0), (x.shape[0], size, size, x.shape[-1]))
     return inputs, convolution(window, window=True)
 
 
@@ -250,8 +250,8 @@ class CausalNet(nn.Module):
           Inputs with those of this position, but for the group's own pixels (``write``); and the
           hidden layer, (B, 1, 1, width).
         """
-        unknown = jnp.zeros((len(hidden), 1, 1, inputs[0].shape[-1]), hidden.dtype)
-        here = jax.lax.dynamic_slice(hidden, (0, *position, 0), (len(hidden), 1, 1, self.width))
+        unknown = jnp.zeros((hidden.shape[0], 1, 1, inputs[0].shape[-1]), hidden.dtype)
+        here = jax.lax.dynamic_slice(hidden, (0, *position, 0), (hidden.shape[0], 1, 1, self.width))
         return self._earlier(unknown, here, inputs, position)
 
     def parameters(self, h: jax.Array, level: jax.Array) -> jax.Array:

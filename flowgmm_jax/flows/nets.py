@@ -203,7 +203,7 @@ class CodeNet(nn.Module):
         image, _ = squeeze().inverse((), x)
         h = keep_products(CodeNet._stem)(self, image)
         h, _ = repeated(_PooledBlock, self.blocks)(self.width, self.kernel_init)(h, None)
-        return _normalised(h).reshape(len(x), math.prod(h.shape[1:]))
+        return _normalised(h).reshape(x.shape[0], math.prod(h.shape[1:]))
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:

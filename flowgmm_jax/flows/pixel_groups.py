@@ -189,7 +189,7 @@ def pixel_groups(
         return image * (2 / levels)
 
     def code_and_earlier_groups(i, event):
-        z_code = event[0].reshape(len(event[0]), -1)[:, :num_classes]
+        z_code = event[0].reshape(event[0].shape[0], -1)[:, :num_classes]
         return Context(z_code if class_code else None, level(event[i][..., :0], *event[1:i]))
 
     return chain(

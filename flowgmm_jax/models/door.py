@@ -141,7 +141,7 @@ def _floats(params: Params, x: jax.Array | np.ndarray) -> jax.Array:
 
 def _of_any_size(function: Callable, x: jax.Array) -> jax.Array:
     """``function(x)``, which need not be able to take an empty batch."""
-    if len(x):
+    if x.shape[0] != 0:  # which may be a symbol, of an export
         return function(x)
     one = jax.eval_shape(function, jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype))
     return jnp.zeros((0, *one.shape[1:]), one.dtype)

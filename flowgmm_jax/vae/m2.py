@@ -43,7 +43,7 @@ def m2(encoder: nn.Module, decoder: nn.Module, classifier: nn.Module, num_classe
 
     def init(key, x):
         keys = jax.random.split(key, 3)
-        y = jnp.zeros((len(x), num_classes))
+        y = jnp.zeros((x.shape[0], num_classes))
         params = {"encoder": encoder.init(keys[0], x, y)}
         z = infer(params, x, y).mean
         params["decoder"] = decoder.init(keys[1], y, z)
@@ -80,7 +80,7 @@ def class_tables(model: M2, params: Params, x: jax.Array, noise: jax.Array) -> C
     log_prior = -math.log(model.num_classes)
 
     def of_class(y: jax.Array) -> ClassTables:
-        y = jnp.broadcast_to(y, (len(x), model.num_classes))
+        y = jnp.broadcast_to(y, (x.shape[0], model.num_classes))
         q = model.infer(params, x, y)
         z = q.at(noise)
         log_joint = model.generate(params, y, z).log_prob(x) + log_prior

@@ -21,7 +21,7 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, h: jax.Array) -> jax.Array:
-        h = h.reshape(len(h), -1)
+        h = h.reshape(h.shape[0], -1)
         for width in self.hidden:
             h = nn.softplus(nn.Dense(width, kernel_init=of_fan_in())(h))
         return h
@@ -38,7 +38,7 @@ class Downward(nn.Module):
         for width in self.channels:
             h, _ = squeeze().forward((), h)
             h = nn.silu(nn.LayerNorm()(Conv3x3(width, weight_norm=False)(h)))
-        return h.reshape(len(h), -1)
+        return h.reshape(h.shape[0], -1)
 
 
 class Upward(nn.Module):
@@ -52,7 +52,7 @@ class Upward(nn.Module):
         height, width, features = self.shape
         scale = 2 ** len(self.channels)
         small = (height // scale, width // scale, self.channels[-1])
-        h = nn.Dense(math.prod(small), kernel_init=of_fan_in())(h).reshape(len(h), *small)
+        h = nn.Dense(math.prod(small), kernel_init=of_fan_in())(h).reshape(h.shape[0], *small)
         for after in (*self.channels[-2::-1], features):
             h = nn.silu(nn.LayerNorm()(h))
             h, _ = squeeze().inverse((), Conv3x3(4 * after, weight_norm=False)(h))
@@ -86,7 +86,7 @@ class PixelNet(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array) -> Pixels:
-        return Pixels(self.body(z).reshape(len(z), *self.shape), self.levels)
+        return Pixels(self.body(z).reshape(z.shape[0], *self.shape), self.levels)
 
 
 class Linear(nn.Module):

@@ -322,7 +322,9 @@ def test_a_folder_of_tables(tmp_path):
     dataset = datasets.load(own(tmp_path))
     assert (len(dataset.x_train), len(dataset.x_test)) == (20, 20)
     write(tmp_path, TABLE.replace("b\n", "c\n", 1), "test.csv")
-    with pytest.raises(InputError, match="test.csv: its columns are not those of train.csv, see b"):
+    with pytest.raises(
+        InputError, match="test.csv: its columns are not those of the training table, see b"
+    ):
         datasets.load(own(tmp_path))
 
 
@@ -340,7 +342,6 @@ def test_numbers_of_rows_are_no_column(tmp_path):
         ("", "cannot be read as a table"),
         ("1,2,3\n4,5,6\n", "the first row holds numbers"),
         (TABLE.replace(",", ";"), "0 columns are called"),
-        (TABLE.replace("3,cat,9", "3,cat,"), "column 'b' has 1 missing values, the first in row 4"),
         (TABLE.replace("3,cat,9", "3,cat,many"), "column 'b' holds words, such as 'many'"),
         (TABLE.replace("3,cat,9", "3,cat,9,9"), "cannot be read as a table"),
         (TABLE.replace("0,dog,0", "0,dog,0,7"), "a row has more cells than the first row .*, 3"),
