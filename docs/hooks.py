@@ -1,4 +1,4 @@
-"""README.md and results/ are pages of the site, though they do not lie in docs/."""
+"""README.md, CHANGELOG.md and results/ are pages of the site, though they do not lie in docs/."""
 
 import os
 import re
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 def on_files(files, config):
     """Adds the pages: the README is the first one."""
-    pages = {"index.md": ROOT / "README.md"}
+    pages = {"index.md": ROOT / "README.md", "CHANGELOG.md": ROOT / "CHANGELOG.md"}
     pages |= {f"results/{path.name}": path for path in sorted(ROOT.glob("results/*.md"))}
     for uri, path in pages.items():
         files.append(File.generated(config, uri, abs_src_path=str(path)))

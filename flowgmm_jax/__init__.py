@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from flowgmm_jax.config import load_config
     from flowgmm_jax.estimator import FlowGMMClassifier
     from flowgmm_jax.evaluation.evaluator import evaluate
+    from flowgmm_jax.exported import export
     from flowgmm_jax.fitting import fit
     from flowgmm_jax.models.base import Model
     from flowgmm_jax.models.build import build
+    from flowgmm_jax.parameters import load_params, save_params
     from flowgmm_jax.trained import load
     from flowgmm_jax.training.trainer import train
 
@@ -37,9 +39,12 @@ _NAMES = {
     "Model": "flowgmm_jax.models.base",
     "build": "flowgmm_jax.models.build",
     "evaluate": "flowgmm_jax.evaluation.evaluator",
+    "export": "flowgmm_jax.exported",
     "fit": "flowgmm_jax.fitting",
     "load": "flowgmm_jax.trained",
     "load_config": "flowgmm_jax.config",
+    "load_params": "flowgmm_jax.parameters",
+    "save_params": "flowgmm_jax.parameters",
     "train": "flowgmm_jax.training.trainer",
 }
 
@@ -50,12 +55,15 @@ __all__ = [
     "build",
     "density",
     "evaluate",
+    "export",
     "fit",
     "flows",
     "gmm",
     "load",
     "load_config",
+    "load_params",
     "losses",
+    "save_params",
     "train",
 ]
 

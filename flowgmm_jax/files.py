@@ -48,6 +48,22 @@ def write_text(path: Path, text: str) -> None:
             raise
 
 
+def write_new(path: Path, content: bytes) -> None:
+    """Writes a file that was not there.
+
+    Raises:
+      InputError: if it is there.
+      OSError: one line that names the file.
+    """
+    try:
+        with named_errors("write", path), path.open("xb") as file:
+            file.write(content)
+    except OSError as error:
+        if isinstance(error.__cause__, FileExistsError):
+            raise InputError(f"{path} exists: expected the name of a new file") from None
+        raise
+
+
 def _finite(value: Any) -> Any:
     """The value with None for numbers that are not finite, which are not valid JSON."""
     if isinstance(value, dict):

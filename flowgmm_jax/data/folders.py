@@ -115,7 +115,7 @@ def read_images(listing: Listing, info: Info, image_size: int) -> ExamplesAndLab
         with tqdm(total=len(y), desc=name, unit=" images", disable=None) as bar:
             for start in range(0, len(y), _READ_AT_ONCE):
                 part = slice(start, start + _READ_AT_ONCE)
-                x = np.stack([_pixels(path, info, image_size) for path in listing.paths[part]])
+                x = np.stack([pixels(path, info.shape, image_size) for path in listing.paths[part]])
                 bar.update(len(x))
                 yield x, y[part]
 
@@ -184,18 +184,42 @@ def _on_background(image: "Image.Image", mode: str) -> "Image.Image":
     return result
 
 
-def _pixels(path: Path, info: Info, image_size: int) -> np.ndarray:
-    pixels = np.asarray(open_image(path, image_size))
-    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
-    if pixels.shape != info.shape:
+def list_images(folder: Path) -> tuple[list[Path], list[str]]:
+    """All images below a folder, in order, and what lies there too, in words."""
+    images, skipped = [], Counter()
+    for path in _files_below(folder):
+        if what := _what_is_skipped(path, folder):
+            skipped[what] += 1
+        else:
+            images.append(path)
+    return images, [f"{count} {what}" for what, count in sorted(skipped.items())]
+
+
+def _what_is_skipped(path: Path, folder: Path) -> str:
+    """What a file below a folder is, if it is no image."""
+    if any(_is_service(part) for part in path.relative_to(folder).parts):
+        return "hidden files"
+    if path.suffix.lower() not in _SUFFIXES:
+        return f"files {path.suffix or 'without a suffix'}"
+    return ""
+
+
+def pixels(path: Path, shape: tuple[int, ...], image_size: int) -> np.ndarray:
+    """Grey levels uint8 of ``shape`` (H, W, C) of an image, scaled as ``open_image`` does.
+
+    Raises:
+      InputError: it cannot be read, or has another shape.
+    """
+    found = np.asarray(open_image(path, image_size))
+    found = found if found.ndim == 3 else found[..., None]
+    if found.shape != shape:
         offer = ""
-        if pixels.shape[:2] != info.shape[:2]:
-            offer = f", or --config.data.image_size={min(info.shape[:2])} to scale all images"
+        if found.shape[:2] != shape[:2]:
+            offer = f", or --config.data.image_size={min(shape[:2])} to scale all images"
         raise InputError(
-            f"{path}: image is {pixels.shape}; expected (H, W, C) = {info.shape} as the first one"
-            f"{offer}"
+            f"{path}: image is {found.shape}; expected (H, W, C) = {shape} as the first one{offer}"
         )
-    return pixels
+    return found
 
 
 def _subfolders(folder: Path) -> list[str]:
@@ -246,10 +270,8 @@ def _list(folder: Path, classes: Sequence[str] | None) -> Listing:
     for name in [*own, *([UNLABELED] if UNLABELED in names else [])]:
         images = []
         for path in _files_below(folder / name):
-            if any(_is_service(part) for part in path.relative_to(folder).parts):
-                skipped["hidden files"] += 1
-            elif path.suffix.lower() not in _SUFFIXES:
-                skipped[f"files {path.suffix or 'without a suffix'}"] += 1
+            if what := _what_is_skipped(path, folder):
+                skipped[what] += 1
             else:
                 images.append(path)
         if not images:

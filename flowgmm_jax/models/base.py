@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from flowgmm_jax import gmm
+from flowgmm_jax.data.base import Info
 from flowgmm_jax.data.batches import Batch
+from flowgmm_jax.data.preprocessing import Preprocessing
 from flowgmm_jax.flows.bijector import Bijector
 
 Params = Any
@@ -41,6 +43,8 @@ class Model(NamedTuple):
       prior: ``(params) -> gmm.GMM``, the density of the latents; one component per class.
       flow: ``(params) -> (flow, its parameters)``, for a look at its layers.
       classes: names of the classes, by their numbers; () if nobody named them.
+      info: shape, classes and grey levels of the examples that training sees.
+      preprocessing: how raw examples become those; None if the model takes them as they are.
       log_density_estimate: ``(params, x) -> (B,)``, an importance-weighted estimate of log p(x)
         in nats, of a model whose ``log_density`` is a bound; None if that is exact.
     """
@@ -57,6 +61,8 @@ class Model(NamedTuple):
     flow: Callable[[Params], tuple[Bijector, Params]] | None = None
     classes: tuple[str, ...] = ()
     log_density_estimate: Callable[[Params, jax.Array], jax.Array] | None = None
+    info: Info | None = None
+    preprocessing: Preprocessing | None = None
 
     def posterior(self, params: Params, x: jax.Array) -> jax.Array:
         """p(y = k | x), (B, K)."""

@@ -80,6 +80,7 @@ def guarded(model: Model, info: Info) -> Model:
         return jnp.where(is_class.reshape(-1, *[1] * (x.ndim - 1)), filled, jnp.nan)
 
     return model._replace(
+        info=info,
         init=init,
         class_log_density=of_examples(model.class_log_density),
         log_density=of_examples(model.log_density),

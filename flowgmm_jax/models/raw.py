@@ -69,6 +69,7 @@ def taking_raw(model: Model, preprocessing: Preprocessing, shape: tuple[int, ...
         return restore(model.infill(params, key, prepare(x), is_known, *args, **kwargs))
 
     return model._replace(
+        preprocessing=preprocessing,
         class_log_density=of_examples(model.class_log_density),
         log_density=of_examples(model.log_density),
         log_density_estimate=of_examples(model.log_density_estimate),

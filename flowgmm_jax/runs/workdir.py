@@ -20,7 +20,8 @@ from flowgmm_jax.errors import InputError
 from flowgmm_jax.files import named_errors, read_json, write_text
 
 # Fields that may change from one start of a run to the next, since the result does not depend on
-# them: where the data are, how often to log, and when to give up.
+# them: where the data are and what their columns are called, of which the fingerprint says what they
+# hold, how often to log, and when to give up.
 FREE_FIELDS = {
     "config.data.data_dir",
     "config.data.device_bytes",
@@ -30,6 +31,7 @@ FREE_FIELDS = {
     "config.train.checkpoint_every",
     "config.train.steps_per_call",
     "config.train.max_nonfinite_steps",
+    "data.preprocessing.columns",
 }
 STEPS = "config.train.steps"  # of which a run may be given more
 # Fields that configs of older runs do not have, with the values that stand for what these did.
