@@ -9,6 +9,7 @@ import pytest
 
 import flowgmm_jax as fg
 
+ROOT = Path(__file__).parents[1]
 LATE = {"orbax", "grain", "PIL", "matplotlib", "sklearn", "tensorflow"}
 
 
@@ -40,6 +41,11 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_the_version_is_that_of_the_installed_package():
     assert fg.__version__ == importlib.metadata.version("flowgmm_jax")
+
+
+def test_the_citation_names_this_version():
+    assert f"\nversion: {fg.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\n## {fg.__version__}\n" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_type_checkers_find_the_types():
