@@ -20,8 +20,8 @@ from flowgmm_jax.errors import InputError
 from flowgmm_jax.files import named_errors, read_json, write_text
 
 # Fields that may change from one start of a run to the next, since the result does not depend on
-# them: where the data are and what their columns are called, of which the fingerprint says what they
-# hold, how often to log, and when to give up.
+# them: where the data are and what their columns are called (the fingerprint says what they hold),
+# how often to log, and when to give up.
 FREE_FIELDS = {
     "config.data.data_dir",
     "config.data.device_bytes",
