@@ -89,7 +89,7 @@ def arrays(draw) -> dict[str, np.ndarray]:
     return dict(zip(draw(st.sampled_from(NAMES)), values, strict=False))
 
 
-HEADERS = ["a,b,label"] * 12 + [
+HEADERS = ["a,b,label"] * 12 + ["a,kind,label"] * 4 + [
     "label,a,b", "a,b,Class", "a,b,y", "a,a,label", "a,b,label,label", "a,b,c", "1,2,3", "a,,label",
     "label", "", "a;b;label", '"a","b","label"', "a,b,label,class", " a , b , label ",
 ]  # fmt: skip
@@ -97,6 +97,7 @@ CELLS = ["1", "-2.5", "3e4", "0.25", "7", "1e-3"] * 8 + [
     "", "NA", "nan", "inf", "-inf", "1e400", "1,5", "abc", "True", "0x10", "1_000", '"2"', "-99999",
     "1e300", "2024-01-01", "é", " 4 ", "9" * 400,
 ]  # fmt: skip
+KINDS = ["red", "blue", " green ", "", "?", "NA", "Red"]
 ENDS = ["\n"] * 4 + ["\r\n", "\r"]
 
 
@@ -114,6 +115,8 @@ def text_tables(draw) -> tuple[str, bytes]:
         cells = [
             known[i % len(known)]
             if column.strip(' "').lower() in names
+            else str(rng.choice(KINDS))
+            if column == "kind"
             else str(rng.choice(CELLS))
             if rng.uniform() < odd
             else f"{rng.normal():.4g}"
