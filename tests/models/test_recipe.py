@@ -69,7 +69,7 @@ def test_functions_that_are_made_elsewhere_are_not_pickled(fitted):
 
 def test_the_density_of_a_class_and_a_draw_of_any(fitted):
     model, params = fitted
-    weights = np.log([0.2, 0.3, 0.5])
+    weights = np.log(np.array([0.2, 0.3, 0.5], np.float32))
     params = params | {"prior": params["prior"]._replace(log_weights=weights)}
     given_class = model.conditional_log_density(params, X)
     joint = given_class + gmm.log_class_weights(model.prior(params))
