@@ -2,7 +2,8 @@
 
     python examples/ensemble.py
 
-Two moons that overlap, with 20 labels. Each member has its own key, of parameters and batches.
+Two moons that overlap, with 20 labels. Each member has its own parameters and batches, and its own
+draw of the labelled points with replacement (Breiman 1996, "Bagging predictors").
 """
 
 import jax
@@ -29,12 +30,14 @@ def main(members=8, steps=1500):
     train_step = fg.make_train_step(model, tx)
 
     def train(key):
-        key_init, key_steps = jax.random.split(key)
-        state = fg.init_state(model, tx, key_init, x_labeled, y_labeled)
+        key_init, key_labels, key_steps = jax.random.split(key, 3)
+        chosen = jax.random.choice(key_labels, 20, (20,))
+        x_own, y_own = x_labeled[chosen], y_labeled[chosen]
+        state = fg.init_state(model, tx, key_init, x_own, y_own)
 
         def step(state, key):
             some = jax.random.choice(key, unlabeled, (64,))
-            batch = fg.Batch(x_labeled, y_labeled, some, some)
+            batch = fg.Batch(x_own, y_own, some, some)
             return train_step(state, batch, key)[0], None
 
         return jax.lax.scan(step, state, jax.random.split(key_steps, steps))[0].ema_params

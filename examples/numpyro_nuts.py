@@ -46,6 +46,7 @@ def main(steps=1500, draws=1000):
     points, labels = make_moons(1000, noise=0.1, random_state=0)
     labels[10:] = -1
     model, params = fg.fit(points, labels, steps=steps, progress=False)
+    params = jax.tree.map(jnp.asarray, params)
     prior, to_data = model.prior(params), ToData(model, params)
 
     def data_space():

@@ -39,7 +39,8 @@ def tiny():
     flow = {"name": "vector_realnvp", "steps": 1, "hidden": (4,)}
     model = fg.build(make_config(flow=flow, prior={"means": "circle"}), fg.Info((2,), 2))
     x = np.random.default_rng(0).normal(size=(8, 2)).astype(np.float32)
-    return model, perturbed(compiled(model.init)(jax.random.key(0), x, np.arange(8) % 2))
+    params = perturbed(compiled(model.init)(jax.random.key(0), x, np.arange(8) % 2))
+    return model, jax.device_get(params)  # as fit returns them
 
 
 @pytest.fixture
