@@ -186,7 +186,8 @@ def test_a_flow_by_its_import_path(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     config = fg.load_config("moons", **{"flow.name": "my_flows:mine", "flow.hidden": (8,)})
-    assert config.flow.to_dict() == {"name": "my_flows:mine", "steps": 2, "hidden": (8,)}
+    assert set(config.flow) == {"name", "steps", "hidden"}
+    assert config.flow.hidden == (8,)
     validate(config)
     assert fg.build(config).num_parameters > 0
     for name, message in [
