@@ -112,7 +112,8 @@ def test_a_conditional_flow(example):
         example.flows.conditional(1, lambda pair: pair[0], example.couplings), 2
     )
     x = jax.random.normal(jax.random.key(0), (8, 2))
-    params = perturbed(model.init(jax.random.key(0), x, jnp.broadcast_to(c, (8, 2))))
+    params = model.init(jax.random.key(0), x, jnp.broadcast_to(c, (8, 2)))
+    params = perturbed(params, scale=0.03)
     edges = jnp.linspace(-8, 8, 201)
     grid = jnp.stack(jnp.meshgrid(edges, edges), axis=-1).reshape(-1, 2)
     log_density = model.log_density(params, grid, jnp.broadcast_to(c, grid.shape))
