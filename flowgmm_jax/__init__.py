@@ -21,48 +21,69 @@ from flowgmm_jax.errors import InputError
 if TYPE_CHECKING:
     from flowgmm_jax import density, flows, gmm, losses
     from flowgmm_jax.config import load_config
+    from flowgmm_jax.data.base import Info
+    from flowgmm_jax.data.batches import Batch
     from flowgmm_jax.estimator import FlowGMMClassifier
     from flowgmm_jax.evaluation.evaluator import evaluate
     from flowgmm_jax.exported import export
     from flowgmm_jax.fitting import fit
     from flowgmm_jax.models.base import Model
     from flowgmm_jax.models.build import build
+    from flowgmm_jax.models.door import guarded
+    from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
     from flowgmm_jax.parameters import load_params, save_params
     from flowgmm_jax.trained import load
+    from flowgmm_jax.training.step import init_state, make_train_step
     from flowgmm_jax.training.trainer import train
 
 __version__ = "0.2.0"
 
 _MODULES = ("density", "flows", "gmm", "losses")
 _NAMES = {
+    "Batch": "flowgmm_jax.data.batches",
     "FlowGMMClassifier": "flowgmm_jax.estimator",
+    "Info": "flowgmm_jax.data.base",
+    "Loss": "flowgmm_jax.models.flowgmm",
     "Model": "flowgmm_jax.models.base",
+    "Prior": "flowgmm_jax.models.flowgmm",
     "build": "flowgmm_jax.models.build",
     "evaluate": "flowgmm_jax.evaluation.evaluator",
     "export": "flowgmm_jax.exported",
     "fit": "flowgmm_jax.fitting",
+    "flowgmm": "flowgmm_jax.models.flowgmm",
+    "guarded": "flowgmm_jax.models.door",
+    "init_state": "flowgmm_jax.training.step",
     "load": "flowgmm_jax.trained",
     "load_config": "flowgmm_jax.config",
+    "make_train_step": "flowgmm_jax.training.step",
     "load_params": "flowgmm_jax.parameters",
     "save_params": "flowgmm_jax.parameters",
     "train": "flowgmm_jax.training.trainer",
 }
 
 __all__ = [
+    "Batch",
     "FlowGMMClassifier",
+    "Info",
     "InputError",
+    "Loss",
     "Model",
+    "Prior",
     "build",
     "density",
     "evaluate",
     "export",
     "fit",
+    "flowgmm",
     "flows",
     "gmm",
+    "guarded",
+    "init_state",
     "load",
     "load_config",
     "load_params",
     "losses",
+    "make_train_step",
     "save_params",
     "train",
 ]

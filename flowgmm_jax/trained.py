@@ -1,5 +1,6 @@
 """A trained model from the directory of its run."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from flowgmm_jax.models.base import Model, Params
 from flowgmm_jax.models.build import build
 from flowgmm_jax.models.door import guarded
 from flowgmm_jax.models.raw import in_raw_units, taking_raw
+from flowgmm_jax.models.recipe import recipe
 from flowgmm_jax.runs import checkpoint
 
 
@@ -43,6 +45,10 @@ class Trained(NamedTuple):
     def info(self) -> Info:
         """Shape, classes and grey levels of the data."""
         return self.dataset.info
+
+
+# What a model depends on, of ``Experiment.facts``.
+OF_MODEL = (*Info._fields, "classes", "preprocessing")
 
 
 def build_run(workdir: Path) -> tuple[ConfigDict, Model, tuple[jax.ShapeDtypeStruct, ...]]:
@@ -72,11 +78,20 @@ def _takes_raw(model: Model, facts: dict[str, Any]) -> Model:
 
 def model_of(config: ConfigDict, facts: dict[str, Any]) -> Model:
     """The model of a config, compiled, that takes raw examples of the data with these
-    ``Experiment.facts``."""
+    ``Experiment.facts``. Two of the same config and facts are equal, and it can be pickled
+    (``models.recipe``)."""
+    of_model = {name: facts[name] for name in OF_MODEL if name in facts}
+    return recipe(_model_of, config.to_json_best_effort(), json.dumps(of_model)).model
+
+
+def _model_of(config_json: str, facts_json: str) -> Model:
+    facts = json.loads(facts_json)
     info = _info(facts)
-    model = build(config, info)
+    model = build(ConfigDict(json.loads(config_json)), info)
     functions = ("class_log_density", "log_density", "encode", "decode", "sample")
     compiled = {name: jax.jit(f) for name in functions if (f := getattr(model, name))}
+    if model.infill:
+        compiled["infill"] = jax.jit(model.infill, static_argnames="draws")
     return _takes_raw(guarded(model._replace(**compiled), info), facts)
 
 
@@ -103,8 +118,8 @@ def load(workdir: str | Path) -> tuple[Model, Any]:
 
     The model takes examples as training had them: raw vectors and images of a user's own data, in
     their own units, are preprocessed by what the run kept, and ``model.classes`` has the names of
-    the classes. Only reads; needs neither the data nor the optimiser. A newer damaged checkpoint is
-    named on standard error.
+    the classes. Its functions are compiled at their first call with a shape. Only reads; needs
+    neither the data nor the optimiser. A newer damaged checkpoint is named on standard error.
 
         model, params = load("runs/digits")
         model.log_density(params, x)
@@ -115,8 +130,9 @@ def load(workdir: str | Path) -> tuple[Model, Any]:
     Raises:
       InputError: if there is no run, or no checkpoint that is sound.
     """
-    _, model, params, _ = _load(Path(workdir))
-    return _takes_raw(model, read_json(Path(workdir) / "data.json")), params
+    workdir = Path(workdir)
+    config, _, params, _ = _load(workdir)
+    return model_of(config, read_json(workdir / "data.json")), params
 
 
 def load_trained(

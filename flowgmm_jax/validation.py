@@ -82,7 +82,8 @@ def field_table() -> str:
     rows = ["| field | default | values |", "|---|---|---|"]
     for name, default in sorted(defaults.items()):
         if name in CHOICES:
-            values = ", ".join(f"`{choice}`" for choice in CHOICES[name])
+            choices = [*CHOICES[name], *["MODULE:FUNCTION"] * (name == "flow.name")]
+            values = ", ".join(f"`{choice}`" for choice in choices)
         elif name == "prior.trainable":
             values = f"a tuple of some of {', '.join(f'`{field}`' for field in TRAINABLE)}"
         elif name in ranges.RANGES:

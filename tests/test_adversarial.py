@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgmm_jax import flows, gmm
+from flowgmm_jax.data.base import Info
 from flowgmm_jax.data.batches import Batch
 from flowgmm_jax.models.base import Model
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
@@ -101,7 +102,7 @@ class Case(NamedTuple):
 def case(name):
     shape, constructor = FLOWS[name]
     flow = constructor()
-    model = flowgmm(flow, shape, CLASSES[shape], Prior("data", 1.0), LOSSES[name])
+    model = flowgmm(flow, Info(shape, CLASSES[shape]), Prior("data", 1.0), LOSSES[name])
     tx = make_optimizer(make_config())
 
     def probe(params, x):

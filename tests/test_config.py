@@ -176,3 +176,24 @@ def test_a_word_means_the_same_form_of_flowgmm_in_every_experiment(name):
     assert cons.flow == ssl.flow == sup.flow == everything.flow
     assert (everything.data.num_labels, everything.train.batch_unlabeled) == (-1, 0)
     assert everything.data.validation > 0  # for the temperature
+
+
+def test_a_flow_by_its_import_path(tmp_path, monkeypatch):
+    (tmp_path / "my_flows.py").write_text(
+        "from flowgmm_jax import flows\n"
+        "def mine(num_classes, steps=2, hidden=(4,)):\n"
+        "    return flows.vector_realnvp(steps, hidden)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    config = fg.load_config("moons", **{"flow.name": "my_flows:mine", "flow.hidden": (8,)})
+    assert set(config.flow) == {"name", "steps", "hidden"}
+    assert config.flow.hidden == (8,)
+    validate(config)
+    assert fg.build(config).num_parameters > 0
+    for name, message in [
+        ("my_flows:other", "flow.name is 'my_flows:other': AttributeError: module 'my_flows' has"),
+        ("no_such_module:f", "flow.name is 'no_such_module:f': ModuleNotFoundError"),
+        ("vector_realnvq", "flow.name is 'vector_realnvq', expected one of .*MODULE:FUNCTION"),
+    ]:
+        with pytest.raises(fg.InputError, match=message):
+            fg.load_config("moons", **{"flow.name": name})

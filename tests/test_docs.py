@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 WRITTEN = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 NOTEBOOK = ROOT / "docs/experiments.md"  # with the names of the time: docs/running.md, "Old names"
 PAGES = [*WRITTEN, *sorted(ROOT.glob("results/*.md"))]
-RUN = [ROOT / "README.md", ROOT / "docs/guide.md", ROOT / "docs/arrays.md", ROOT / "docs/export.md"]
+PROGRAMS = ("guide", "arrays", "building", "export")
+RUN = [ROOT / "README.md", *[ROOT / f"docs/{name}.md" for name in PROGRAMS]]
 EXPERIMENTS = sorted(path.stem for path in ROOT.glob("configs/*.py") if path.stem != "default")
 WIDTH = 120
 README_LINES = 110

@@ -22,7 +22,7 @@ class Info(NamedTuple):
 
     shape: tuple[int, ...]
     num_classes: int
-    levels: int
+    levels: int = 0
 
     @property
     def size(self) -> int:

@@ -22,13 +22,16 @@ from flowgmm_jax.flows.coupling import (
 )
 from flowgmm_jax.flows.gaussianize import gaussianize
 from flowgmm_jax.flows.glow import glow, glow_step
-from flowgmm_jax.flows.nets import MLP, Classifier, CodeNet, ConvNet, ResNet
+from flowgmm_jax.flows.masked import MADE, masked_affine, vector_maf
+from flowgmm_jax.flows.nets import MLP, Classifier, CodeNet, ConvNet, DenseNet, ResNet
 from flowgmm_jax.flows.ops import actnorm, invertible_1x1, logit, squeeze
 from flowgmm_jax.flows.pixel_groups import pixel_groups, split_groups
 from flowgmm_jax.flows.realnvp import image_realnvp, table_realnvp, vector_realnvp
+from flowgmm_jax.flows.spline import conditional_spline, spline_coupling, vector_spline
 from flowgmm_jax.flows.tables import sinh_arcsinh, whiten
 
 __all__ = [
+    "MADE",
     "MLP",
     "Bijector",
     "CausalNet",
@@ -36,6 +39,7 @@ __all__ = [
     "CodeNet",
     "Context",
     "ConvNet",
+    "DenseNet",
     "ResNet",
     "actnorm",
     "affine_coupling",
@@ -47,6 +51,7 @@ __all__ = [
     "code_glow",
     "conditional",
     "conditional_affine",
+    "conditional_spline",
     "factor_out",
     "gaussianize",
     "glow",
@@ -55,14 +60,18 @@ __all__ = [
     "image_realnvp",
     "invertible_1x1",
     "logit",
+    "masked_affine",
     "multiscale",
     "pixel_groups",
     "repeat",
     "sinh_arcsinh",
+    "spline_coupling",
     "split_groups",
     "squeeze",
     "stateless",
     "table_realnvp",
+    "vector_maf",
     "vector_realnvp",
+    "vector_spline",
     "whiten",
 ]

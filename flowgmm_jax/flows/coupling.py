@@ -8,13 +8,13 @@ The inverse needs no inverse of the net: changed = (z_changed - t) * exp(-s).
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from flowgmm_jax.flows.bijector import Bijector, sum_event
+from flowgmm_jax.flows.bijector import Bijector, Params, sum_event
 
 # Inputs of a conditioner are clipped to this, since larger ones could overflow in it to NaN. Any
 # function of the kept part is a conditioner: the inverse and the log-determinant stay exact.
@@ -102,6 +102,11 @@ def channel_with_context(context: jax.Array) -> Partition:
     return channel._replace(split=split, merge=merge)
 
 
+def of_context(net: nn.Module, params: Params, context: jax.Array) -> Any:
+    """What a conditioner says of a context of any size."""
+    return net.apply({"params": params}, jnp.clip(context, -LARGEST_INPUT, LARGEST_INPUT))
+
+
 def conditional_affine(
     net: Callable[[int], nn.Module], context: jax.Array, only_changed: Callable = lambda a: a
 ) -> Bijector:
@@ -114,8 +119,7 @@ def conditional_affine(
     """
 
     def scale_and_shift(params, x):
-        clipped = jnp.clip(context, -LARGEST_INPUT, LARGEST_INPUT)
-        outputs = net(x.shape[-1]).apply({"params": params}, clipped)
+        outputs = of_context(net(x.shape[-1]), params, context)
         # A net may compute in bfloat16; the event and its log-determinant keep their precision.
         return (only_changed(a.astype(x.dtype)) for a in outputs)
 
@@ -146,17 +150,34 @@ def affine_coupling(
       parity: 0 or 1, which part is kept; may be traced.
     """
 
-    def given(kept):
-        return conditional_affine(net, kept, lambda a: partition.only_changed(a, parity))
+    return coupled(partial(conditional_affine, net), partition, parity, "affine_coupling")
+
+
+def coupled(
+    given: Callable[[jax.Array, Callable], Bijector],
+    partition: Partition,
+    parity: int | jax.Array,
+    name: str,
+) -> Bijector:
+    """A coupling layer of any map of the changed part.
+
+    Args:
+      given: ``(kept, only_changed) -> Bijector``, that map; it is the identity, and has a
+        log-determinant of 0, where ``only_changed`` makes its parameters zero, on zeros.
+      partition, parity: as in ``affine_coupling``.
+      name: of the layer.
+    """
+
+    def mapped(kept):
+        return given(kept, lambda a: partition.only_changed(a, parity))
 
     def init(key, x):
         kept, changed = partition.split(x, parity)
-        return given(kept).init(key, changed)
+        return mapped(kept).init(key, changed)
 
-    def mapped(direction, params, x):
+    def through(direction, params, x):
         kept, changed = partition.split(x, parity)
-        changed, log_det = getattr(given(kept), direction)(params, changed)
+        changed, log_det = getattr(mapped(kept), direction)(params, changed)
         return partition.merge(kept, changed, parity), log_det
 
-    forward, inverse = partial(mapped, "forward"), partial(mapped, "inverse")
-    return Bijector(init, forward, inverse, "affine_coupling")
+    return Bijector(init, partial(through, "forward"), partial(through, "inverse"), name)

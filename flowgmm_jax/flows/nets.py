@@ -35,11 +35,12 @@ class ScaleAndShift(nn.Module):
 
     features: int
     bound: float
+    dense: Callable[..., nn.Module] = nn.Dense
 
     @nn.compact
     def __call__(self, h: jax.Array) -> tuple[jax.Array, jax.Array]:
         h = h.astype(jnp.promote_types(h.dtype, jnp.float32))
-        h = nn.Dense(2 * self.features, kernel_init=nn.initializers.zeros)(h)
+        h = self.dense(2 * self.features, kernel_init=nn.initializers.zeros)(h)
         raw, shift = jnp.split(h, 2, axis=-1)
         rescale = self.param("rescale", nn.initializers.ones, (self.features,))
         return self.bound * jnp.tanh(rescale) * jnp.tanh(raw), shift
@@ -58,6 +59,21 @@ class MLP(nn.Module):
         for width in self.hidden:
             x = nn.silu(nn.Dense(width, dtype=self.dtype)(x))
         return ScaleAndShift(self.features, self.bound)(x)
+
+
+class DenseNet(nn.Module):
+    """Fully connected, with a last layer of zeros at first: (B, D) -> (B, outputs)."""
+
+    outputs: int
+    hidden: tuple[int, ...]
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for width in self.hidden:
+            x = nn.silu(nn.Dense(width, dtype=self.dtype)(x))
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return nn.Dense(self.outputs, kernel_init=nn.initializers.zeros)(x)
 
 
 class Conv3x3(nn.Module):

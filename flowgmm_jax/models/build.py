@@ -1,12 +1,14 @@
 """From a config to a model."""
 
+import importlib
 import inspect
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
 
 from flowgmm_jax import flows
 from flowgmm_jax.data import datasets
@@ -23,6 +25,7 @@ from flowgmm_jax.models.door import guarded
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
 from flowgmm_jax.models.infill import Infilling
 from flowgmm_jax.models.m1m2 import m1m2
+from flowgmm_jax.models.recipe import recipe
 
 
 class Architecture(NamedTuple):
@@ -30,11 +33,11 @@ class Architecture(NamedTuple):
 
     Attributes:
       constructor: its arguments are the other fields of ``config.flow``.
-      rank: of the examples that it takes: 3 for images (H, W, C), 1 for vectors (D,).
+      rank: of the examples that it takes: 3 for images (H, W, C), 1 for vectors (D,), None for any.
     """
 
     constructor: Callable[..., Bijector]
-    rank: int
+    rank: int | None
 
 
 FLOWS = {
@@ -44,11 +47,36 @@ FLOWS = {
     "pixel_groups": Architecture(flows.pixel_groups, rank=3),
     "vector_realnvp": Architecture(flows.vector_realnvp, rank=1),
     "table_realnvp": Architecture(flows.table_realnvp, rank=1),
+    "vector_spline": Architecture(flows.vector_spline, rank=1),
+    "vector_maf": Architecture(flows.vector_maf, rank=1),
 }
 
 
 # Arguments of the constructors that are no fields of ``config.flow``.
 GIVEN = ("levels", "num_classes", "radius", "known")
+
+
+def architecture(name: str) -> Architecture:
+    """The flow that ``config.flow.name`` names: one of ``FLOWS``, or MODULE:FUNCTION, a constructor
+    in a module of the user's that Python can import.
+
+    Raises:
+      InputError: for an unknown name.
+    """
+    if isinstance(name, str) and name in FLOWS:
+        return FLOWS[name]
+    module, colon, function = str(name).partition(":")
+    if not colon:
+        raise InputError(
+            f"config.flow.name is {name!r}, expected one of {', '.join(FLOWS)}, or MODULE:FUNCTION"
+        )
+    try:
+        return Architecture(getattr(importlib.import_module(module), function), rank=None)
+    except Exception as error:  # of the user's own Python
+        reason = next(iter(str(error).splitlines()), "")
+        raise InputError(
+            f"config.flow.name is {name!r}: {type(error).__name__}: {reason}"
+        ) from error
 
 
 def flow_arguments(name: str) -> dict[str, inspect.Parameter]:
@@ -58,9 +86,7 @@ def flow_arguments(name: str) -> dict[str, inspect.Parameter]:
     Raises:
       InputError: for an unknown name.
     """
-    if not isinstance(name, str) or name not in FLOWS:
-        raise InputError(f"config.flow.name is {name!r}, expected one of {', '.join(FLOWS)}")
-    parameters = inspect.signature(FLOWS[name].constructor).parameters
+    parameters = inspect.signature(architecture(name).constructor).parameters
     return {key: value for key, value in parameters.items() if key not in GIVEN}
 
 
@@ -74,8 +100,9 @@ def build_flow(config: ConfigDict, info: Info, known: Known | None = None) -> Bi
     """
     fields = dict(config.flow)
     name = fields.pop("name")
-    fitting = [key for key, value in FLOWS.items() if value.rank == len(info.shape)]
-    if name not in fitting:
+    constructor, rank = architecture(name)
+    if rank not in (len(info.shape), None):
+        fitting = [key for key, value in FLOWS.items() if value.rank == len(info.shape)]
         raise InputError(
             f"config.flow.name is {name!r}, expected one of {', '.join(fitting)} for examples of "
             f"shape {info.shape}"
@@ -86,12 +113,12 @@ def build_flow(config: ConfigDict, info: Info, known: Known | None = None) -> Bi
         radius=config.prior.radius,
         known=known,
     )
-    arguments = inspect.signature(FLOWS[name].constructor).parameters
+    arguments = inspect.signature(constructor).parameters
     fields |= {key: given[key] for key in GIVEN if key in arguments}
     if fields.get("dtype"):
         fields["dtype"] = jnp.dtype(fields["dtype"])
     try:
-        return FLOWS[name].constructor(**fields)
+        return constructor(**fields)
     except ValueError as error:  # of the constructor, which names the argument
         raise InputError(f"config.flow: {error}") from error
 
@@ -115,8 +142,7 @@ def build_flowgmm(config: ConfigDict, info: Info) -> Model:
     """FlowGMM of the config's flow, prior and loss."""
     return flowgmm(
         build_flow(config, info),
-        info.shape,
-        info.num_classes,
+        info,
         Prior(config.prior.means, config.prior.radius),
         Loss(**config.loss),
         class_latents(config, info),
@@ -175,11 +201,17 @@ def build(config: ConfigDict, info: Info | None = None) -> Model:
       info: shape, classes and grey levels of the data; looked up if it is None.
 
     Returns:
-      A Model of pure functions, which check what they are given (``door.guarded``).
+      A Model of pure functions, which check what they are given (``door.guarded``). Two of one
+      config and info are equal, and it can be pickled (``recipe``).
 
     Raises:
       InputError: for a flow that does not fit the data; the message names the field.
     """
     info = info or datasets.info(config.data)
-    arguments = config.get(config.model, {})
-    return guarded(MODELS[config.model](config, info, **arguments), info)
+    return recipe(_build, config.to_json_best_effort(), info).model
+
+
+def _build(config_json: str, info: Info) -> Model:
+    config = FrozenConfigDict(json.loads(config_json))
+    model = MODELS[config.model](config, info, **config.get(config.model, {}))
+    return guarded(model, info)._replace(config=config)

@@ -7,6 +7,7 @@ made such an array, where its meaning is plain, and refused where it is not.
 import math
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -24,8 +25,9 @@ def guarded(model: Model, info: Info) -> Model:
 
     Examples x are (B, *info.shape), real numbers of any type: integers and truth values are taken
     at the centres of their bins if they are images, numbers of less than 32 bits as float32. B may
-    be 0. Labels of ``sample`` are integers 0 to K - 1, in an array or a list; under ``jit``, where
-    they cannot be seen, the sample of another label is NaN.
+    be 0. Parameters are taken in the precision of the examples if that is higher than their own.
+    Labels of ``sample`` are integers 0 to K - 1, in an array or a list; under ``jit``, where they
+    cannot be seen, the sample of another label is NaN.
 
     Args:
       model: of examples of any batch size.
@@ -39,7 +41,7 @@ def guarded(model: Model, info: Info) -> Model:
     def of_examples(function: Callable | None) -> Callable | None:
         def checked(params, x):
             x = _examples(params, x, info)
-            return _of_any_size(lambda x: function(params, x), x)
+            return _of_any_size(partial(function, _as_floats(params, x.dtype)), x)
 
         return function and checked
 
@@ -56,11 +58,12 @@ def guarded(model: Model, info: Info) -> Model:
         z = _floats(params, as_array(z, "z"))
         if z.ndim != 2 or z.shape[1] != info.size:
             raise InputError(f"z has shape {z.shape}, expected (batch, {info.size})")
-        return _of_any_size(lambda z: model.decode(params, z), z)
+        return _of_any_size(partial(model.decode, _as_floats(params, z.dtype)), z)
 
     def sample(params, key, labels, temperature=1.0):
         labels, is_class = _labels(labels, info.num_classes)
         _check_temperature(temperature)
+        params = _as_floats(params, _precision(params, jnp.float32))
         x = _of_any_size(lambda labels: model.sample(params, key, labels, temperature), labels)
         if is_class is None:
             return x
@@ -74,6 +77,7 @@ def guarded(model: Model, info: Info) -> Model:
         if not isinstance(draws, int) or draws < 1:
             raise InputError(f"draws is {draws!r}, expected an integer of at least 1")
         is_known = as_mask(is_known, x.shape)
+        params = _as_floats(params, x.dtype)
         filled = model.infill(params, key, x, is_known, labels, draws) if len(x) else x
         if is_class is None:
             return filled
@@ -136,8 +140,24 @@ def _floats(params: Params, x: jax.Array | np.ndarray) -> jax.Array:
     """Numbers of the precision of the parameters, or of their own if that is higher."""
     own = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32
     own = jax.dtypes.canonicalize_dtype(own)
+    return jnp.asarray(x, _precision(params, own))
+
+
+def _precision(params: Params, dtype: Any) -> Any:
+    """The highest of float32, ``dtype`` and that of the parameters."""
     leaves = [a.dtype for a in jax.tree.leaves(params) if jnp.issubdtype(a.dtype, jnp.floating)]
-    return jnp.asarray(x, jnp.result_type(jnp.float32, own, *leaves))
+    return jnp.result_type(jnp.float32, dtype, *leaves)
+
+
+def _as_floats(params: Params, dtype: Any) -> Params:
+    """Parameters of that precision: float32 ones would round the log-determinant of doubles, and
+    what factorises matrices knows no bfloat16."""
+
+    def cast(leaf):
+        is_other = leaf.dtype != dtype and jnp.issubdtype(leaf.dtype, jnp.floating)
+        return leaf.astype(dtype) if is_other else leaf
+
+    return jax.tree.map(cast, params)
 
 
 def _of_any_size(function: Callable, x: jax.Array) -> jax.Array:

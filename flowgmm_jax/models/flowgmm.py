@@ -1,6 +1,5 @@
 """FlowGMM: a flow with a Gaussian-mixture prior, one component per class (the poster)."""
 
-import math
 from functools import partial
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowgmm_jax import density, gmm, losses
+from flowgmm_jax.data.base import Info
 from flowgmm_jax.data.batches import Batch
 from flowgmm_jax.density import Tables
 from flowgmm_jax.flows.autoregressive import Known
@@ -53,13 +53,13 @@ class Loss(NamedTuple):
       confidence: teacher views whose largest posterior is smaller are left out; 0 takes all.
     """
 
-    labeled: str
-    labeled_weight: float
-    marginal_weight: float
-    consistency: str
-    consistency_weight: float
-    ramp_steps: int
-    confidence: float
+    labeled: str = "class_conditional"
+    labeled_weight: float = 1.0
+    marginal_weight: float = 1.0
+    consistency: str = "class_conditional"
+    consistency_weight: float = 0.0
+    ramp_steps: int = 0
+    confidence: float = 0.0
 
 
 def _nll(kind: str, tables: Tables, y: jax.Array, prior: gmm.GMM) -> jax.Array:
@@ -92,8 +92,7 @@ def _separated(params: Params) -> tuple[Params, Params]:
 
 def flowgmm(
     flow: Bijector,
-    shape: tuple[int, ...],
-    num_classes: int,
+    info: Info,
     prior: Prior,
     weights: Loss,
     class_latents: int | None = None,
@@ -103,9 +102,8 @@ def flowgmm(
     """The model of the poster.
 
     Args:
-      flow: data (B, *shape) to latents.
-      shape: of one example.
-      num_classes: K.
+      flow: data (B, *info.shape) to latents.
+      info: shape and number of classes of the data.
       prior: how the mixture starts.
       weights: of the objective.
       class_latents: how many latents, from the first, carry the class; None: all.
@@ -115,10 +113,10 @@ def flowgmm(
       infilling: of a flow that can fill in pixels.
 
     Returns:
-      A Model of examples (B, *shape), floats, whose params are ``{"flow": ..., "prior":
-      gmm.GMM}``.
+      A Model of examples (B, *info.shape), floats, whose params are ``{"flow": ..., "prior":
+      gmm.GMM}``. It takes its arguments as they are: ``door.guarded`` checks them.
     """
-    size = math.prod(shape)
+    size, num_classes = info.size, info.num_classes
     class_latents = class_latents or size
 
     def init(key: jax.Array, x: jax.Array, y: jax.Array) -> Params:
@@ -139,7 +137,7 @@ def flowgmm(
         return density.encode(flow, params, x)[0]
 
     def decode(params: Params, z: jax.Array) -> jax.Array:
-        return density.decode(flow, params, z, shape)
+        return density.decode(flow, params, z, info.shape)
 
     def sample(params, key, labels, temperature=1.0):
         return decode(params, gmm.sample(params["prior"], key, labels, size, temperature))
@@ -212,4 +210,5 @@ def flowgmm(
         infill if infilling else None,
         prior=lambda params: params["prior"],
         flow=lambda params: (flow, params["flow"]),
+        info=info,
     )

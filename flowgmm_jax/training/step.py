@@ -80,6 +80,68 @@ def _pairwise_sum(terms: jax.Array) -> jax.Array:
     return terms[0]
 
 
+def apply_gradient(
+    tx: optax.GradientTransformation,
+    ema_decay: float,
+    state: TrainState,
+    loss: jax.Array,
+    metrics: Metrics,
+    grad: jax.Array,
+) -> tuple[TrainState, Metrics]:
+    """The state after one step with this loss and its gradient, a vector (``ravel_pytree``), and
+    the metrics of it.
+
+    A step whose loss or gradient is not finite leaves everything but the step number and the count
+    of such steps as it was, and has metrics of 0, "finite" among them, which is 1 otherwise.
+    """
+    grad_norm = jnp.linalg.norm(grad)
+    finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+
+    def update():
+        _, unravel = ravel_pytree(state.params)
+        updates, opt_state = tx.update(unravel(grad), state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+        return params, optax.incremental_update(params, state.ema_params, 1 - decay), opt_state
+
+    def keep():
+        return state.params, state.ema_params, state.opt_state
+
+    # A branch is compiled by itself. On one device XLA would otherwise fuse the update with the sum
+    # over microbatches, and round it in another way than on several.
+    params, ema_params, opt_state = jax.lax.cond(finite, update, keep)
+    metrics = {"loss": loss, "grad_norm": grad_norm, **metrics}
+    skipped = jnp.where(finite, 0, state.skipped + 1)
+    cause = jnp.where(state.skipped == 0, _cause(metrics), state.cause)
+    metrics = {name: jnp.where(finite, value, 0.0) for name, value in metrics.items()}
+    metrics["finite"], metrics["steps"] = jnp.where(finite, 1.0, 0.0), jnp.ones(())
+    return TrainState(state.step + 1, params, ema_params, opt_state, skipped, cause), metrics
+
+
+def make_train_step(
+    model: Model, tx: optax.GradientTransformation, ema_decay: float = 0.999
+) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]:
+    """One step on one device, for a loop of one's own: ``train_step(state, batch, key)``, pure.
+
+        state = init_state(model, tx, key, x, y)
+        train_step = jax.jit(make_train_step(model, tx))
+        state, metrics = train_step(state, batch, key)
+
+    Args:
+      model: what is trained.
+      tx: the optimiser.
+      ema_decay: of the moving average of the parameters, ``state.ema_params``; less in the first
+        steps, (1 + step) / (10 + step).
+    """
+
+    def train_step(state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
+        loss_and_gradient = jax.value_and_grad(model.loss, has_aux=True)
+        (loss, metrics), grads = loss_and_gradient(state.params, batch, key, state.step)
+        return apply_gradient(tx, ema_decay, state, loss, metrics, ravel_pytree(grads)[0])
+
+    return train_step
+
+
 def make_train_steps(
     model: Model,
     tx: optax.GradientTransformation,
@@ -143,28 +205,7 @@ def make_train_steps(
         # The gradient is one vector until the update: a sum, a norm and a stack over microbatches
         # for each array of parameters would be half of what XLA has to compile.
         (loss, metrics), grad = mean_over_microbatches(of_microbatch)
-        grad_norm = jnp.linalg.norm(grad)
-        finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
-
-        def update():
-            _, unravel = ravel_pytree(state.params)
-            updates, opt_state = tx.update(unravel(grad), state.opt_state, state.params)
-            params = optax.apply_updates(state.params, updates)
-            decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
-            return params, optax.incremental_update(params, state.ema_params, 1 - decay), opt_state
-
-        def keep():
-            return state.params, state.ema_params, state.opt_state
-
-        # A branch is compiled by itself. On one device XLA would otherwise fuse the update with the
-        # sum over microbatches, and round it in another way than on several.
-        params, ema_params, opt_state = jax.lax.cond(finite, update, keep)
-        metrics = {"loss": loss, "grad_norm": grad_norm, **metrics}
-        skipped = jnp.where(finite, 0, state.skipped + 1)
-        cause = jnp.where(state.skipped == 0, _cause(metrics), state.cause)
-        metrics = {name: jnp.where(finite, value, 0.0) for name, value in metrics.items()}
-        metrics["finite"], metrics["steps"] = jnp.where(finite, 1.0, 0.0), jnp.ones(())
-        return TrainState(state.step + 1, params, ema_params, opt_state, skipped, cause), metrics
+        return apply_gradient(tx, ema_decay, state, loss, metrics, grad)
 
     def train_steps(state, data, seed, count):
         _, shapes = jax.eval_shape(train_step, state, data, seed)

@@ -50,7 +50,7 @@ def table():
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 7.0])
 def test_tempering_is_scaling_the_variances_of_the_mixture(temperature):
     loss = Loss("class_conditional", 1.0, 1.0, "likelihood", 0.0, 0, 0.0)
-    model = flowgmm(vector_realnvp(2, (8,)), (4,), CLASSES, Prior("random", 1.0), loss)
+    model = flowgmm(vector_realnvp(2, (8,)), Info((4,), CLASSES), Prior("random", 1.0), loss)
     x = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
     init = jax.jit(model.init)(jax.random.key(0), x, np.zeros(20, np.int32))
     params = perturbed(init, scale=0.3)  # unequal scales and weights too

@@ -9,6 +9,7 @@ import pytest
 from helpers import perturbed
 
 from flowgmm_jax import gmm
+from flowgmm_jax.data.base import Info
 from flowgmm_jax.evaluation import passes
 from flowgmm_jax.evaluation.passes import dequantized
 from flowgmm_jax.evaluation.statistics import make_statistics
@@ -23,7 +24,7 @@ LOSS = Loss("class_conditional", 1.0, 1.0, "class_conditional", 0.0, 0, 0.0)
 @pytest.fixture(scope="module")
 def flow_model():
     flow = vector_realnvp(steps=2, hidden=(8,))
-    model = flowgmm(flow, (DIMENSIONS,), CLASSES, Prior("random", 1.0), LOSS)
+    model = flowgmm(flow, Info((DIMENSIONS,), CLASSES), Prior("random", 1.0), LOSS)
     x = np.random.default_rng(0).normal(size=(37, DIMENSIONS)).astype(np.float32)
     params = jax.jit(model.init)(jax.random.key(0), x, np.zeros(37, np.int32))
     return model, perturbed(params), x

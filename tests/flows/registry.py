@@ -90,6 +90,20 @@ def given_affine(dtype=None):
     )
 
 
+def dense(dtype):
+    return partial(flows.DenseNet, hidden=(6,), dtype=dtype)
+
+
+def spline(partition, parity, dtype=None):
+    """Two bins and a short interval, so that numbers lie in every bin and outside."""
+    return flows.spline_coupling(dense(dtype), partition, parity, 2, 1.0)
+
+
+def given_spline(dtype=None):
+    given = partial(flows.conditional_spline, dense(dtype), bins=3)
+    return divided(flows.conditional(0, lambda pair: pair[1], given))
+
+
 def three_scales(dtype=None):
     second = flows.chain(flows.squeeze(), flows.actnorm())
     return flows.multiscale(repeated_step(dtype), second, flows.actnorm())
@@ -148,6 +162,22 @@ BIJECTORS: dict[str, Entry] = {
         lambda dtype=None: flows.factor_out(step(0, dtype)), normal(2, 4, 4, 4)
     ),
     "glow_step": conditioned(partial(step, 0), IMAGE),
+    "conditional_spline in a conditional": conditioned(given_spline, normal(4, 5)),
+    **{
+        f"spline_coupling {name} parity {parity}": conditioned(
+            partial(spline, partition, parity), normal(4, 6)
+        )
+        for name, partition, parity in [("half", flows.half, 0), ("channel", flows.channel, 1)]
+    },
+    **{
+        f"masked_affine parity {parity}": conditioned(
+            lambda dtype=None, parity=parity: flows.masked_affine(
+                partial(flows.MADE, hidden=(6, 5), dtype=dtype), parity
+            ),
+            normal(4, 4),
+        )
+        for parity in (0, 1)
+    },
     "conditional": conditioned(given_step, normal(2, 4, 4, 5)),
     "conditional_affine in a conditional": conditioned(given_affine, normal(2, 4, 4, 5)),
     "multiscale": conditioned(three_scales, normal(4, 4, 4, 4)),
@@ -162,6 +192,12 @@ BIJECTORS: dict[str, Entry] = {
     ),
     "table_realnvp": conditioned(
         lambda dtype=None: flows.table_realnvp(3, (6,), dtype=dtype), normal(4, 5)
+    ),
+    "vector_spline": conditioned(
+        lambda dtype=None: flows.vector_spline(3, (6,), 4, dtype=dtype), normal(4, 5)
+    ),
+    "vector_maf": conditioned(
+        lambda dtype=None: flows.vector_maf(3, (6,), dtype=dtype), normal(4, 5)
     ),
     "glow of two scales": conditioned(
         lambda dtype=None: flows.glow(16, ((1, 2), (1, 2)), width=4, dtype=dtype),
@@ -200,7 +236,7 @@ BIJECTORS: dict[str, Entry] = {
 # Public names that construct no bijector.
 NOT_BIJECTORS = {
     "Bijector",
-    *("MLP", "CausalNet", "Classifier", "CodeNet", "ConvNet", "ResNet"),
+    *("MLP", "CausalNet", "Classifier", "CodeNet", "ConvNet", "DenseNet", "MADE", "ResNet"),
     "Context",
     *("checkerboard", "channel", "channel_with_context", "half"),
 }

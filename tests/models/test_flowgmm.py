@@ -11,6 +11,7 @@ from scipy.special import log_softmax, logsumexp
 
 import flowgmm_jax as fg
 from flowgmm_jax.data import datasets
+from flowgmm_jax.data.base import Info
 from flowgmm_jax.data.batches import Batch
 from flowgmm_jax.models.build import build_flow
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
@@ -238,7 +239,7 @@ def test_the_marginal_may_have_a_view_of_its_own(vector):
 def test_means_are_those_of_the_latents_that_carry_the_class():
     weights = Loss("cross_entropy", 1.0, 0.0, "cross_entropy", 0.0, 0, 0.0)
     flow = fg.flows.glow(17, ((1, 1),), width=4)
-    model = flowgmm(flow, (8, 8, 1), 3, Prior(), weights, class_latents=10)
+    model = flowgmm(flow, Info((8, 8, 1), 3), Prior(), weights, class_latents=10)
     x = examples(image_config(), 12)
     params = compiled(model.init)(jax.random.key(0), x, jnp.arange(12) % 3)
     assert model.prior(params).means.shape == (3, 10)
@@ -314,7 +315,7 @@ def test_a_temperature_divides_the_log_odds(vector):
     loss = Loss(**config.loss)
     info = datasets.info(config.data)
     flow = build_flow(config, info)
-    hot = flowgmm(flow, info.shape, info.num_classes, Prior(), loss, temperature=3.0)
+    hot = flowgmm(flow, info, Prior(), loss, temperature=3.0)
     _, metrics = compiled(hot.loss)(params, batch, jax.random.key(0), STEP)
     table = np.asarray(vector[0].class_log_density(params, batch.x_labeled), np.float64) / 3
     expected = -log_softmax(table, axis=1)[np.arange(len(batch.y)), batch.y].mean()

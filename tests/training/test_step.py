@@ -6,19 +6,20 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from helpers import compiled, perturbed
 from helpers import make_config as config_of
 
 from flowgmm_jax import InputError, devices, gmm
 from flowgmm_jax.data.augment import Views, view
-from flowgmm_jax.data.batches import draw_batch
+from flowgmm_jax.data.batches import Batch, draw_batch
 from flowgmm_jax.data.sampling import BatchSizes
 from flowgmm_jax.data.splits import Pool
 from flowgmm_jax.devices import AXIS
 from flowgmm_jax.models.build import build
 from flowgmm_jax.training.optimizer import learning_rate, make_optimizer, train_only
-from flowgmm_jax.training.step import describe, init_state, make_train_steps
+from flowgmm_jax.training.step import describe, init_state, make_train_step, make_train_steps
 from flowgmm_jax.validation import validate
 
 SEED = 3
@@ -518,3 +519,23 @@ def test_muon_makes_the_singular_values_of_every_kernel_one():
     values = np.linalg.svd(matrix / (1e-2 * scale), compute_uv=False)
     assert values.min() > 0.6 and values.max() < 1.3
     np.testing.assert_allclose(updates["flow"]["bias"], -1e-2, rtol=0.5)  # Nesterov's momentum
+
+
+def test_a_step_of_a_loop_of_ones_own(config, state):
+    model, tx, pool, key = build(config), make_optimizer(config), make_pool(), jax.random.key(0)
+    batch = Batch(pool.x[:4], pool.y[:4], pool.x[8:16], pool.x[8:16])
+    train_step = compiled(make_train_step(model, tx))
+    after, metrics = train_step(state, batch, key)
+    assert (int(after.step), metrics["finite"]) == (1, 1)
+
+    @compiled
+    def expected(params):
+        grads = jax.grad(lambda params: model.loss(params, batch, key, 0)[0])(params)
+        updates, _ = tx.update(grads, state.opt_state, params)
+        return optax.apply_updates(params, updates)
+
+    assert_trees_close(after.params, expected(state.params), rtol=1e-4, atol=1e-5)
+    broken = batch._replace(x_student=jnp.full_like(batch.x_student, jnp.nan))
+    same, metrics = train_step(state, broken, key)
+    assert (int(same.step), int(same.skipped), metrics["finite"]) == (1, 1, 0)
+    assert_trees_close(same.params, state.params, rtol=0)

@@ -144,6 +144,21 @@ def test_load_gives_the_model_and_the_averaged_parameters(finished):
     assert metrics["bits_per_dim"] == pytest.approx(result["bits_per_dim"], rel=1e-5)
 
 
+def test_what_is_loaded_twice_is_compiled_once(finished):
+    (model, params), (again, _) = fg.load(finished), fg.load(finished)
+    assert model == again and hash(model) == hash(again)
+    traces = []
+
+    def log_density(model, x):
+        traces.append(x)
+        return model.log_density(params, x)
+
+    compiled = jax.jit(log_density, static_argnums=0)
+    x = np.zeros((3, 2), np.float32)
+    np.testing.assert_array_equal(compiled(model, x), compiled(again, x))
+    assert len(traces) == 1
+
+
 @pytest.mark.parametrize("form", [str, Path], ids=["text", "path"])
 def test_load_takes_a_directory_as(finished, form):
     model, params = fg.load(form(finished))
