@@ -1,7 +1,8 @@
 """Sets prepared by tensorflow-datasets, read from their files without TensorFlow.
 
 Only the files are read, whatever version they are: the official builders insist on their own
-version, retry the network, and cannot know a set such as notMNIST that has no builder.
+version, retry the network, and cannot know a set such as notMNIST that has no builder. A split may
+also lie there as decoded arrays, NAME-SPLIT.npz, which need no tensorflow-datasets to be read.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from flowgmm_jax.data import cache
+from flowgmm_jax.data.arrays import open_arrays
 from flowgmm_jax.data.base import Dataset, ExamplesAndLabels, Info
 from flowgmm_jax.errors import InputError
 
@@ -53,9 +55,13 @@ def load(name: str, data_dir: str) -> Dataset:
 
 
 def load_split(name: str, split: str, data_dir: str) -> ExamplesAndLabels:
-    """One split, "train" or "test", of a prepared set as in ``load``, from the cache of decoded
-    arrays if possible: uint8 images (N, H, W, C) and int32 labels (N,)."""
+    """One split, "train" or "test", of a prepared set as in ``load``, from the arrays of
+    ``write_arrays`` or from the cache of decoded ones if possible: uint8 images (N, H, W, C) and
+    int32 labels (N,)."""
     root = root_of(data_dir)
+    if (arrays := root / f"{name}-{split}.npz").exists():
+        with open_arrays(arrays) as opened:
+            return opened.read("x_train"), opened.read("y_train")
     records = _find_records(name, split, root)
     version = records[0].parent
     return cache.cached(
@@ -63,6 +69,18 @@ def load_split(name: str, split: str, data_dir: str) -> ExamplesAndLabels:
         [version / "dataset_info.json", version / "features.json", *records],
         lambda: _decode(name, split, records),
     )
+
+
+def write_arrays(name: str, data_dir: str, folder: Path) -> None:
+    """Writes the splits of a prepared set as compressed arrays into a folder, which is then a
+    ``data_dir`` for machines without tensorflow-datasets.
+
+    Raises:
+      FileNotFoundError, InputError: as for ``load``.
+    """
+    for split in ("train", "test"):
+        x, y = load_split(name, split, data_dir)
+        np.savez_compressed(folder / f"{name}-{split}.npz", x=x, y=y)
 
 
 def root_of(data_dir: str) -> Path:

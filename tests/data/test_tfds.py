@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from flowgmm_jax.data import cache, datasets, prepare, published, tfds
+from flowgmm_jax.errors import InputError
 
 REAL = Path(os.environ.get("FLOWGMM_DATA", "no data")).resolve()
 
@@ -139,6 +141,22 @@ def test_a_second_load_decodes_nothing(svhn, monkeypatch):
     second = datasets.load(config("svhn_cropped", svhn))
     np.testing.assert_array_equal(first.x_train, second.x_train)
     np.testing.assert_array_equal(first.y_test, second.y_test)
+
+
+def test_decoded_arrays_are_a_data_directory(svhn, tmp_path, cache_folder):
+    folder = tmp_path / "arrays"
+    folder.mkdir()
+    tfds.write_arrays("svhn_cropped", str(svhn), folder)
+    expected = datasets.load(config("svhn_cropped", svhn))
+    shutil.rmtree(cache_folder)
+    found = datasets.load(config("svhn_cropped", folder))
+    for ours, theirs in zip(found[:4], expected[:4], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.dtype == theirs.dtype
+    assert not cache_folder.exists()
+    (folder / "svhn_cropped-test.npz").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"svhn_cropped-test.npz: expected a .npz file"):
+        datasets.load(config("svhn_cropped", folder))
 
 
 def test_a_changed_source_is_decoded_again(svhn):
