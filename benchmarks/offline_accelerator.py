@@ -55,7 +55,7 @@ DEVICE_TESTS = (
 )
 # Of the unfinished trainings, the ones for the rest of the time last.
 JOBS = (
-    {"name": "tests", "command": ["-m", "pytest", "-q", *DEVICE_TESTS], "minutes": 3},
+    {"name": "tests", "command": ["-m", "pytest", "-q", "-n", "auto", *DEVICE_TESTS], "minutes": 3},
     {
         "name": "accelerator",
         "command": ["benchmarks/accelerator.py", "--json=runs/offline/accelerator.json"],
@@ -235,8 +235,10 @@ def _circumstances(root: Path) -> dict[str, Any]:
 
 
 def _environment() -> dict[str, str]:
-    # Tests use the CPU where nothing is said; an empty text is JAX's own choice.
-    return {"JAX_PLATFORMS": "", **os.environ, "PYTHONPATH": str(ROOT)}
+    # Tests use the CPU where nothing is said; an empty text is JAX's own choice. Their processes
+    # share the memory of an accelerator, of which JAX would otherwise take most for each.
+    defaults = {"JAX_PLATFORMS": "", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    return {**defaults, **os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def _arguments(job: Job, workdir: Path, data_dir: str) -> list[str]:

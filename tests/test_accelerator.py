@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ("accelerator", "flops", "made_up", "record")
+SCRIPTS = ("accelerator", "flops", "growth", "made_up", "record")
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +88,11 @@ def test_every_row_has_a_config():
     assert {spec for spec, _, _ in rows} == {*accelerator.CONFIGS}
     assert ("cifar10_4k", "flow.dtype=bfloat16", {"flow.dtype": "bfloat16"}) in rows
     assert ("mnist_1k:published", "flow.reversible=True", {"flow.reversible": True}) in rows
+
+
+def test_devices_wait_for_the_sum_of_their_gradients():
+    growth = importlib.import_module("growth")
+    machine = growth.Machine(devices=4, flops_per_second=100.0, bytes_per_second=10.0)
+    # 2 * 3/4 * 20 bytes take 3 s, 600 FLOP 6 s; at half the rate 12 s.
+    assert growth.waiting(600.0, 20.0, machine, 1.0) == pytest.approx(3 / 9)
+    assert growth.waiting(600.0, 20.0, machine, 0.5) == pytest.approx(3 / 15)
