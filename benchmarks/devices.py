@@ -1,4 +1,4 @@
-"""The same digits run on other numbers of devices and processes, and after the loss of a process.
+"""The same run of digits:glow on other numbers of devices and processes, and after the loss of a process.
 
     python benchmarks/devices.py [--steps=300] [--every=50]
 
@@ -59,6 +59,7 @@ def start(workdir: Path, microbatches: int, devices: list[int]) -> list[subproce
         command = [
             sys.executable,
             str(ROOT / "train.py"),
+            "--config=digits:glow",
             f"--workdir={workdir}",
             f"--config.train.steps={STEPS.value}",
             f"--config.train.checkpoint_every={EVERY.value}",

@@ -8,9 +8,9 @@
     python train.py --config=cifar10_4k:fast --config.data.data_dir=DIR  one model that also draws
     python train.py --config=cifar10_4k:fast_all --config.data.data_dir=DIR        all labels
 
-`:fast` and `:fast_all` are the flow of flowgmm_jax/flows/pixel_groups.py; they have not been
-measured yet. The percentages are the poster's. The batch and steps of `:sup` and `:all` are our choice. `:all`
-holds 1,000 labels out, on which eval.py fits the temperature of Table 2.
+The percentages are the poster's. The batch and steps of `:sup` and `:all` are our choice. `:all`
+holds 1,000 labels out, on which eval.py fits the temperature of Table 2. `:fast` and `:fast_all`
+have the flow of flowgmm_jax/flows/pixel_groups.py; they have not been measured yet.
 """
 
 from ml_collections import ConfigDict

@@ -46,7 +46,7 @@ def get_config(variant: str = "") -> ConfigDict:
         batch_labeled=32,
         batch_unlabeled=96,
         batch_density=16,
-        microbatches=8,  # the same run on 1, 2, 4 and 8 devices: docs/clusters.md
+        microbatches=8,  # on 1, 2, 4 and 8 devices: docs/clusters.md
         eval_every=200,
     )
     if variant in VARIANTS:
