@@ -1,4 +1,4 @@
-"""The same run of digits:glow on other numbers of devices and processes, and after the loss of a process.
+"""One run of digits:glow on several numbers of devices and processes, and the loss of a process.
 
     python benchmarks/devices.py [--steps=300] [--every=50]
 
