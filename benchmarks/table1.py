@@ -69,14 +69,14 @@ EXPERIMENTS = {
     poster.FLOWGMM: {
         "digits": "digits:ssl",
         "mnist": "mnist_1k_fast:ssl",
-        "fashion_mnist": "fashion_mnist_1k_fast",
+        "fashion_mnist": "fashion_mnist_1k_fast:ssl",
         "svhn_cropped": "svhn_1k:ssl",
         "cifar10": "cifar10_4k:ssl",
     },
     poster.CONSISTENCY: {
         "digits": "digits",
         "mnist": "mnist_1k_fast",
-        "fashion_mnist": "fashion_mnist_1k_fast:cons",
+        "fashion_mnist": "fashion_mnist_1k_fast",
         "svhn_cropped": "svhn_1k",
         "cifar10": "cifar10_4k",
     },
