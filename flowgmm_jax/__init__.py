@@ -55,8 +55,8 @@ _NAMES = {
     "init_state": "flowgmm_jax.training.step",
     "load": "flowgmm_jax.trained",
     "load_config": "flowgmm_jax.config",
-    "make_train_step": "flowgmm_jax.training.step",
     "load_params": "flowgmm_jax.parameters",
+    "make_train_step": "flowgmm_jax.training.step",
     "save_params": "flowgmm_jax.parameters",
     "train": "flowgmm_jax.training.trainer",
 }
