@@ -1,4 +1,4 @@
-"""Small text and JSON files, written whole or not at all."""
+"""Small files, written whole or not at all."""
 
 import contextlib
 import json
@@ -55,13 +55,18 @@ def write_new(path: Path, content: bytes) -> None:
       InputError: if it is there.
       OSError: one line that names the file.
     """
-    try:
-        with named_errors("write", path), path.open("xb") as file:
-            file.write(content)
-    except OSError as error:
-        if isinstance(error.__cause__, FileExistsError):
+    with named_errors("write", path):
+        try:
+            file = path.open("xb")
+        except FileExistsError:
             raise InputError(f"{path} exists: expected the name of a new file") from None
-        raise
+        try:
+            with file:
+                file.write(content)
+        except OSError:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
 
 
 def _finite(value: Any) -> Any:
