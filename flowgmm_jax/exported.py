@@ -149,13 +149,13 @@ def open_exported(path: str | Path) -> Exported:
             fields = json.loads(file.read("about.json"))
             program = jax.export.deserialize(bytearray(file.read("program")))
         takes = About(**fields)
+        takes = takes._replace(
+            shape=tuple(takes.shape),
+            classes=tuple(takes.classes),
+            preprocessing=takes.preprocessing and preprocessing.from_json(takes.preprocessing),
+        )
     except Exception as error:  # of a damaged archive, or a version of JAX that cannot read it
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"{path}: expected a file of fg.export ({reason})") from error
-    takes = takes._replace(
-        shape=tuple(takes.shape),
-        classes=tuple(takes.classes),
-        preprocessing=takes.preprocessing and preprocessing.from_json(takes.preprocessing),
-    )
     call = jax.jit(program.call)
     return Exported(lambda x: call(jnp.asarray(x, takes.dtype)), takes)

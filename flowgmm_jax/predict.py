@@ -103,7 +103,9 @@ def _read_rows(path: Path, about: About) -> Examples:
 
 def _read_array(path: Path, about: About) -> Examples:
     try:
-        x = np.load(path, allow_pickle=False)  # a pickled array may run any code
+        # Never a pickled array, which may run any code, or an archive of arrays.
+        with path.open("rb") as file:
+            x = np.lib.format.read_array(file, allow_pickle=False)
     except Exception as error:  # a damaged file can raise almost anything
         raise InputError(f"{path}: expected one array ({error})") from error
     if about.levels and about.shape[-1] == 1 and x.ndim == len(about.shape):

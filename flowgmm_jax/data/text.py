@@ -33,10 +33,11 @@ def read_texts(path: Path) -> tuple[list[str], np.ndarray]:
       InputError: for a file that cannot be read, or a line of another form.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # A text may hold what str.splitlines takes for an end of line, such as U+2028.
+        with path.open(encoding="utf-8-sig") as file:
+            rows = [line.rstrip("\n").split("\t") for line in file]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected a text file ({error})") from error
-    rows = [line.split("\t") for line in lines]
     for number, row in enumerate(rows, start=1):
         if len(row) != 2 or not row[0].strip():
             raise InputError(f"{path}: expected a text, a tab and a class in line {number}")
@@ -89,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         embed_files(options.folder.expanduser(), options.train, options.test)
-    except (InputError, ModuleNotFoundError) as error:
+    except (InputError, ModuleNotFoundError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -61,7 +61,7 @@ def architecture(name: str) -> Architecture:
     in a module of the user's that Python can import.
 
     Raises:
-      InputError: for an unknown name.
+      InputError: for an unknown name, and for what cannot be imported or is no function.
     """
     if isinstance(name, str) and name in FLOWS:
         return FLOWS[name]
@@ -71,7 +71,9 @@ def architecture(name: str) -> Architecture:
             f"config.flow.name is {name!r}, expected one of {', '.join(FLOWS)}, or MODULE:FUNCTION"
         )
     try:
-        return Architecture(getattr(importlib.import_module(module), function), rank=None)
+        constructor = getattr(importlib.import_module(module), function)
+        inspect.signature(constructor)  # its arguments are the fields of config.flow
+        return Architecture(constructor, rank=None)
     except Exception as error:  # of the user's own Python
         reason = next(iter(str(error).splitlines()), "")
         raise InputError(
