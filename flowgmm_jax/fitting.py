@@ -195,8 +195,9 @@ def _train(experiment: Experiment, bar: Progress, deadline: float) -> tuple[Para
     state = _first_state(experiment, tx)
     held_out_nll = _held_out_nll(experiment)
     step, best, found = 0, math.inf, None
-    if held_out_nll:
-        best, found = held_out_nll(state.params), (jax.device_get(state.params), 0)
+    # A start that is not finite is worse than anything, and no number is less than NaN.
+    if held_out_nll and math.isfinite(nll := held_out_nll(state.params)):
+        best, found = nll, (jax.device_get(state.params), 0)
     state = devices.replicate(state)
     train_steps, batches = make_steps(experiment, tx, 0)
     while step < train.steps and (not step or time.monotonic() < deadline):
