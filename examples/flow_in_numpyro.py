@@ -1,6 +1,6 @@
 """A trained flow in NumPyro: p(x) as a distribution, for a prior and for a likelihood.
 
-    pip install "flowgmm_jax[examples]" && python examples/flow_in_numpyro.py
+pip install "flowgmm_jax[examples]" && python examples/flow_in_numpyro.py
 """
 
 import math

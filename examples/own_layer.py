@@ -1,7 +1,7 @@
 """A layer of one's own in 20 lines, and a flow of it that a config names by its import path.
 
-    cd examples && python own_layer.py
-    cd examples && python ../train.py --config=moons --config.flow.name=own_layer:leaky_flow
+cd examples && python own_layer.py
+cd examples && python ../train.py --config=moons --config.flow.name=own_layer:leaky_flow
 """
 
 from functools import partial

@@ -1,9 +1,9 @@
 """Columns of numbers and of words as one array of numbers, fitted on the training rows.
 
 A row is first an array of *codes*, one a column: its number, or the number of its word among the
-words of that column; NaN where the value is missing. Codes become *features*: a number is one, a
-word of K kinds is K - 1 indicators. The first kind has none: all K would sum to 1, and a density of
-rows that lie in a plane has no bound.
+words of that column; NaN where the value is missing, infinite where it is another word. Codes
+become *features*: a number is one, a word of K kinds is K - 1 indicators. The first kind has none:
+all K would sum to 1, and a density of rows that lie in a plane has no bound.
 """
 
 from collections.abc import Sequence
@@ -84,15 +84,19 @@ def _may_hold_words(series: "pd.Series") -> bool:
 
 
 def codes_of(series: "pd.Series", column: Column) -> np.ndarray:
-    """Codes (N,) float64; NaN for what is missing, no number, or none of the words."""
+    """Codes (N,) float64: NaN for what is missing, infinite for what is no number, or none of the
+    words, which is not filled in as if it were missing."""
     import pandas as pd
 
-    if not column.kinds:
+    if column.kinds:
+        number = {kind: float(i) for i, kind in enumerate(column.kinds)}
+        codes = np.array([number.get(str(value).strip(), np.inf) for value in series], np.float64)
+    else:
         is_number = pd.api.types.is_numeric_dtype(series)
         numbers = series if is_number else pd.to_numeric(series.astype(object), errors="coerce")
-        return numbers.to_numpy(np.float64, na_value=np.nan)
-    number = {kind: float(i) for i, kind in enumerate(column.kinds)}
-    return np.array([number.get(str(value).strip(), np.nan) for value in series], np.float64)
+        codes = numbers.to_numpy(np.float64, na_value=np.nan)
+        codes = np.where(np.isnan(codes), np.inf, codes)
+    return np.where(series.isna(), np.nan, codes)
 
 
 def fit_fill(codes: np.ndarray, columns: Sequence[Column]) -> tuple[Column, ...]:
@@ -121,13 +125,13 @@ def filled(codes: np.ndarray, columns: Sequence[Column]) -> np.ndarray:
 
 
 def features_of(codes: np.ndarray, columns: Sequence[Column]) -> np.ndarray:
-    """Features (N, D) float64 of codes (N, C); NaN where a code is."""
+    """Features (N, D) float64 of codes (N, C); not finite where a code is not."""
 
     def of_column(code: np.ndarray, column: Column) -> np.ndarray:
         if not column.kinds:
             return code[:, None]
         own = np.arange(1, 1 + len(column.features))
-        return np.where(np.isnan(code)[:, None], np.nan, code[:, None] == own)
+        return np.where(np.isfinite(code)[:, None], code[:, None] == own, np.nan)
 
     parts = [of_column(*pair) for pair in zip(codes.T, columns, strict=True)]
     return np.concatenate(parts, axis=1)

@@ -76,7 +76,8 @@ def load_file(data: ConfigDict) -> Dataset:
     else:
         x_test, y_test = raw.test
         _check_kind(what, "x_test", x_test)
-        _check_finite(x_test, raw.columns, f"{what}: x_test")
+        if not raw.columns:  # those of a table: in _as_features
+            preprocessing.check_finite(x_test, f"{what}: x_test")
         y_test, _ = labels.encode(y_test, len(x_test), f"{what}: y_test", names)
         if x.shape[1:] != x_test.shape[1:] or not len(x_test):
             expected = ", ".join(map(str, x.shape[1:]))
@@ -189,13 +190,12 @@ def _as_features(
     columns = fit_fill(codes, raw.columns)
     notes = [*raw.notes, *notes_on(codes, columns)]
     test = filled(test, columns)
-    for column, is_missing in zip(columns, np.isnan(test).T, strict=True):
-        if is_missing.any():
+    for column, is_odd in zip(columns, ~np.isfinite(test).T, strict=True):
+        if is_odd.any():
             raise InputError(
-                f"{what}: column {column.name!r} has {is_missing.sum()} values in the test set "
-                f"that are missing or words that no training row has, the first in row "
-                f"{np.argmax(is_missing) + 1}, and training rows have none missing: fill or drop "
-                "them"
+                f"{what}: column {column.name!r} has {is_odd.sum()} values in the test set that "
+                "are infinite, words that no training row has, or missing, which none is in "
+                f"training, the first in row {np.argmax(is_odd) + 1}: fill or drop them"
             )
     x, x_test = (features_of(part, columns) for part in (filled(codes, columns), test))
     return raw._replace(columns=columns, notes=notes), x, x_test

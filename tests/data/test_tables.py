@@ -97,7 +97,17 @@ def test_the_test_set_has_no_other_words_and_no_other_gaps(tmp_path):
         odd = table.copy()
         odd.loc[4, column] = value
         write(odd, tmp_path / "test.csv")
-        with pytest.raises(InputError, match=f"column '{column}' has 1 values .* in row 5, and"):
+        with pytest.raises(InputError, match=f"column '{column}' has 1 values .* in row 5: "):
+            datasets.load(own(tmp_path))
+    # Another word is no gap, so that it is not filled in where gaps are.
+    gaps = table.assign(age=table["age"].where(table.index > 0).astype(object))
+    gaps["colour"] = gaps["colour"].where(gaps.index > 0)
+    write(gaps, tmp_path / "train.csv")
+    for column in ("colour", "age"):
+        odd = gaps.copy()
+        odd.loc[4, column] = "purple"
+        write(odd, tmp_path / "test.csv")
+        with pytest.raises(InputError, match=f"column '{column}' has 1 values .* in row 5: "):
             datasets.load(own(tmp_path))
     write(table, tmp_path / "test.parquet")
     with pytest.raises(InputError, match=r"test.csv, test.parquet: expected one table for test"):
