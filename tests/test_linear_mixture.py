@@ -8,6 +8,7 @@ from scipy.stats import multivariate_normal
 from sklearn.linear_model import LogisticRegression
 
 from flowgmm_jax import flows
+from flowgmm_jax.data.base import Info
 from flowgmm_jax.linear_mixture import linear_mixture, maximise, responsibilities, start_at
 from flowgmm_jax.models.flowgmm import Loss, Prior, flowgmm
 
@@ -57,7 +58,7 @@ def test_rows_without_a_label_get_the_posterior_of_a_linear_classifier():
 def test_the_flow_starts_with_the_density_of_the_mixture(y):
     mixture = linear_mixture(X, y)
     flow = flows.table_realnvp(2, (3,))
-    model = flowgmm(flow, (4,), len(mixture.weights), Prior("latents"), LOSS)
+    model = flowgmm(flow, Info((4,), len(mixture.weights)), Prior("latents"), LOSS)
     params = model.init(jax.random.key(0), jnp.array(X), jnp.array(y))
     params = start_at(mixture, model, params)
     joint = model.class_log_density(params, jnp.array(X))
