@@ -24,7 +24,7 @@ import numpy as np
 from flowgmm_jax.data import preprocessing
 from flowgmm_jax.data.base import Info
 from flowgmm_jax.data.preprocessing import Preprocessing
-from flowgmm_jax.errors import InputError
+from flowgmm_jax.errors import InputError, require
 from flowgmm_jax.files import write_new
 from flowgmm_jax.models.base import Model, Params
 
@@ -96,6 +96,7 @@ def export(path: str | Path, model: Model, params: Params) -> None:
     Raises:
       InputError: if the file exists, or for a column so far from 0 that float32 would lose it.
     """
+    require("flatbuffers", "export")
     takes = about(model)
     _check_precision(takes.preprocessing)
     (batch,) = jax.export.symbolic_shape("batch")
@@ -144,6 +145,7 @@ def open_exported(path: str | Path) -> Exported:
     Raises:
       InputError: for a file that cannot be read, in one line.
     """
+    require("flatbuffers", "export")
     try:
         with zipfile.ZipFile(path) as file:
             fields = json.loads(file.read("about.json"))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowgmm_jax.errors import InputError
+from flowgmm_jax.errors import InputError, require
 from flowgmm_jax.files import write_new
 from flowgmm_jax.models.base import Params
 
@@ -25,7 +25,9 @@ def save_params(path: str | Path, params: Params) -> None:
 
     Raises:
       InputError: if the file exists.
+      ModuleNotFoundError: without the extra ``export``.
     """
+    require("safetensors", "export")
     from safetensors.flax import save
 
     arrays = {name: jnp.asarray(leaf) for name, leaf in _by_name(params).items()}
@@ -45,6 +47,7 @@ def load_params(path: str | Path, like: Params) -> Params:
     Raises:
       InputError: for a file that cannot be read or holds other parameters, in one line.
     """
+    require("safetensors", "export")
     from safetensors import SafetensorError
     from safetensors.flax import load_file
 

