@@ -8,12 +8,20 @@ Kingma et al. 2014 (https://arxiv.org/abs/1406.5298), without random views, as p
 is for scikit-learn's 8x8 digits with 100 labels, `:mnist` for MNIST with 1,000.
 
 The widths on MNIST are the published ones. The published weight of the classifier's term, alpha =
-0.1, is for many passes over the data; in so few steps it hardly reaches the labels (a first
-trial: 21.8% of held-out digits after 1,000 steps). With 10 they are 88.0% right, one run:
+0.1, is for many passes over the data; in so few steps it hardly reaches the labels. On 400 held-out
+training images of the digits after 1,000 steps, one run each:
 
-    python train.py --config=m1m2 --config.data.validation=400
+    latents  alpha  views
+    20       10     none    87.8
+    20       10     crop    86.5
+    2        1      none    90.0
+    2        1      crop    86.5, and no more after 2,000
 
-Nothing else has been tuned, and `:mnist` has not been run to its end.
+    python train.py --config=m1m2 --config.data.validation=400 --config.train.steps=1000
+
+With few numbers in z2 the class is left to explain more. Of 20 features M1 uses eight; label
+spreading on them (scikit-learn) has 93.0% of the held-out images right, so that this is about what
+M2 could reach. `:mnist` has not been run to its end.
 """
 
 from ml_collections import ConfigDict
@@ -29,9 +37,9 @@ def get_config(variant: str = "") -> ConfigDict:
         net="mlp",  # or conv
         hidden=(256, 256),  # of M1's networks
         features=20,  # numbers in z1, the data of M2
-        latents=20,  # numbers in z2
+        latents=2,  # numbers in z2
         class_hidden=(256,),  # of M2's networks
-        alpha=10.0,  # of -log q(y | z1)
+        alpha=1.0,  # of -log q(y | z1)
     )
     # The bound is of the order of a thousand nats on MNIST, and so is its gradient.
     config.optimizer = dict(learning_rate=3e-3, schedule="cosine", warmup_steps=100, clip_norm=1e4)
