@@ -29,6 +29,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "flow.dtype": ("float32", "bfloat16", "float16"),
     "flow.pixels": ("logit", "gaussianize"),
     "m1m2.net": ("mlp", "conv"),
+    "m1m2.pixels": ("bernoulli", "gaussian"),
     "prior.means": tuple(gmm.PLACEMENTS),
     "loss.labeled": ("class_conditional", "cross_entropy"),
     "loss.consistency": ("class_conditional", "cross_entropy"),

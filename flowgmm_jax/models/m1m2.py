@@ -12,16 +12,28 @@ from flowgmm_jax.data.base import Info
 from flowgmm_jax.data.batches import Batch
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.models.base import Metrics, Model, Params
-from flowgmm_jax.vae.distributions import Gaussian, Pixels
+from flowgmm_jax.vae.distributions import Distribution, Gaussian
 from flowgmm_jax.vae.m1 import M1, feature_bound, m1
 from flowgmm_jax.vae.m2 import M2, class_tables, m2, marginal_bound
-from flowgmm_jax.vae.nets import MLP, Downward, GaussianNet, Linear, PixelNet, Upward
+from flowgmm_jax.vae.nets import (
+    MLP,
+    Downward,
+    GaussianNet,
+    GaussianPixelNet,
+    Linear,
+    PixelNet,
+    Upward,
+)
 
 BOUND_DRAWS = 10
 ESTIMATE_DRAWS = 100  # importance weights of an example
 
 
-def build_m1(info: Info, net: str, hidden: tuple[int, ...], features: int) -> M1:
+# p(x | z1) of images, by the names of config.m1m2.pixels.
+PIXELS = {"bernoulli": PixelNet, "gaussian": GaussianPixelNet}
+
+
+def build_m1(info: Info, net: str, hidden: tuple[int, ...], features: int, pixels: str) -> M1:
     """M1 of images with densities of pixels, or of vectors with Gaussians.
 
     Raises:
@@ -44,7 +56,7 @@ def build_m1(info: Info, net: str, hidden: tuple[int, ...], features: int) -> M1
                 "and sides that can be halved so often"
             )
         body, back = Downward(hidden), Upward(info.shape, hidden)
-    return m1(GaussianNet(body, features), PixelNet(back, info.shape, info.levels))
+    return m1(GaussianNet(body, features), PIXELS[pixels](back, info.shape, info.levels))
 
 
 def build_m2(num_classes: int, hidden: tuple[int, ...], features: int, latents: int) -> M2:
@@ -76,6 +88,7 @@ def m1m2(
     info: Info,
     *,
     net: str = "mlp",
+    pixels: str = "bernoulli",
     hidden: tuple[int, ...] = (600, 600),
     features: int = 50,
     latents: int = 50,
@@ -95,12 +108,16 @@ def m1m2(
     ``log_density_estimate`` an importance-weighted estimate; both have random numbers that are the
     same for every example, so that they are functions of the example alone. A class is told by
     q(y | z1) at the mean of q(z1 | x). Samples at temperature 1 are draws of the model; any other
-    temperature scales the deviations of z2, z1 and x from their means.
+    temperature scales the deviations of z2, z1 and x from their means. Gaussian pixels beyond
+    black and white are drawn as these.
 
     Args:
       config: not looked at: all fields of this model are arguments.
       info: shape, classes and grey levels of the data.
       net: of M1: "mlp", as published, or "conv".
+      pixels: what p(x | z1) is of images: "bernoulli", for drawings that are black or white almost
+        everywhere, or "gaussian", with a noise of every pixel that is learnt. Vectors have
+        Gaussians.
       hidden: widths of M1's layers, or with "conv" channels after each halving of the sides.
       features: numbers in z1.
       latents: numbers in z2.
@@ -114,7 +131,7 @@ def m1m2(
       InputError: for a net that the examples do not fit.
     """
     del config
-    bottom = build_m1(info, net, tuple(hidden), features)
+    bottom = build_m1(info, net, tuple(hidden), features, pixels)
     top = build_m2(info.num_classes, tuple(class_hidden), features, latents)
 
     def infer(params: Params, x: jax.Array) -> Gaussian:
@@ -190,14 +207,15 @@ def m1m2(
     def sample(params, key, labels, temperature=1.0):
         keys = jax.random.split(key, 3)
 
-        def tempered(distribution: Gaussian | Pixels, key: jax.Array) -> jax.Array:
+        def tempered(distribution: Distribution, key: jax.Array) -> jax.Array:
             mean = distribution.mean
             return mean + temperature * (distribution.draw(key) - mean)
 
         y = jax.nn.one_hot(labels, info.num_classes)
         z2 = temperature * jax.random.normal(keys[0], (len(y), latents))
         z1 = tempered(top.generate(params["m2"], y, z2), keys[1])
-        return tempered(bottom.generate(params["m1"], z1), keys[2])
+        x = tempered(bottom.generate(params["m1"], z1), keys[2])
+        return jnp.clip(x, 0, info.levels) if info.levels else x
 
     return Model(
         init,

@@ -1,6 +1,6 @@
 """What the networks of a variational autoencoder return: a distribution for every example.
 
-``log_prob(x)`` is a density in nats, (B,). Both distributions have a ``mean`` and ``draw(key)``.
+``log_prob(x)`` is a density in nats, (B,). All distributions have a ``mean`` and ``draw(key)``.
 """
 
 import math
@@ -37,6 +37,20 @@ class Gaussian(NamedTuple):
         return 0.5 * (jnp.square(self.mean) + variance - 1 - 2 * self.log_scale).sum(-1)
 
 
+class GaussianPixels(NamedTuple):
+    """Independent pixels N(mean, exp(2 log_scale)), mean (B, H, W, C), log_scale (H, W, C)."""
+
+    mean: jax.Array
+    log_scale: jax.Array
+
+    def log_prob(self, x: jax.Array) -> jax.Array:
+        return norm.logpdf(x, self.mean, jnp.exp(self.log_scale)).sum((1, 2, 3))
+
+    def draw(self, key: jax.Array) -> jax.Array:
+        noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
+        return self.mean + jnp.exp(self.log_scale) * noise
+
+
 class Pixels(NamedTuple):
     """Independent pixels in [0, levels), of density proportional to exp(logits x / levels).
 
@@ -69,6 +83,9 @@ class Pixels(NamedTuple):
         is_flat, rate = _rate(self.logits)
         x = jnp.where(is_flat, u, 1 + jnp.log1p((1 - u) * jnp.expm1(-rate)) / rate)
         return self.levels * jnp.where(self.logits < 0, 1 - x, x)
+
+
+Distribution = Gaussian | GaussianPixels | Pixels
 
 
 def _rate(logits: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 from flax import linen as nn
 
-from flowgmm_jax.vae.distributions import Gaussian, Pixels
+from flowgmm_jax.vae.distributions import Distribution, Gaussian
 
 Params = Any
 
@@ -22,7 +22,7 @@ class M1(NamedTuple):
 
     init: Callable[[jax.Array, jax.Array], Params]
     infer: Callable[[Params, jax.Array], Gaussian]
-    generate: Callable[[Params, jax.Array], Gaussian | Pixels]
+    generate: Callable[[Params, jax.Array], Distribution]
 
 
 def m1(encoder: nn.Module, decoder: nn.Module) -> M1:

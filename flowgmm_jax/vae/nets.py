@@ -9,7 +9,7 @@ from flax import linen as nn
 from flowgmm_jax.flows.initializers import of_fan_in
 from flowgmm_jax.flows.nets import Conv3x3
 from flowgmm_jax.flows.ops import squeeze
-from flowgmm_jax.vae.distributions import Gaussian, Pixels
+from flowgmm_jax.vae.distributions import Gaussian, GaussianPixels, Pixels
 
 MOST_LOG_SCALE = 7.0
 
@@ -59,6 +59,10 @@ class Upward(nn.Module):
         return h
 
 
+def _bounded(log_scale: jax.Array) -> jax.Array:
+    return MOST_LOG_SCALE * jnp.tanh(log_scale / MOST_LOG_SCALE)
+
+
 class GaussianNet(nn.Module):
     """A Gaussian of (B, ``features``), its mean linear in what ``body`` makes of the inputs.
 
@@ -74,7 +78,7 @@ class GaussianNet(nn.Module):
         h = self.body(jnp.concatenate(inputs, axis=-1))
         mean = nn.Dense(self.features, kernel_init=of_fan_in(), name="mean")(h)
         raw = nn.Dense(self.features, kernel_init=nn.initializers.zeros, name="log_scale")(h)
-        return Gaussian(mean, MOST_LOG_SCALE * jnp.tanh(raw / MOST_LOG_SCALE))
+        return Gaussian(mean, _bounded(raw))
 
 
 class PixelNet(nn.Module):
@@ -87,6 +91,22 @@ class PixelNet(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array) -> Pixels:
         return Pixels(self.body(z).reshape(z.shape[0], *self.shape), self.levels)
+
+
+class GaussianPixelNet(nn.Module):
+    """Pixels of images ``shape`` with Gaussian noise, whose scale is a parameter of every pixel and
+    starts at an eighth of the range from black to white."""
+
+    body: nn.Module
+    shape: tuple[int, ...]
+    levels: int
+
+    @nn.compact
+    def __call__(self, z: jax.Array) -> GaussianPixels:
+        half = self.levels / 2
+        mean = half * (1 + self.body(z).reshape(len(z), *self.shape))
+        raw = self.param("log_scale", nn.initializers.zeros, self.shape)
+        return GaussianPixels(mean, math.log(half / 4) + _bounded(raw))
 
 
 class Linear(nn.Module):

@@ -17,7 +17,11 @@ from flowgmm_jax.validation import validate
 
 SIZES = {"hidden": (8, 8), "features": 3, "latents": 2, "class_hidden": (8,)}
 IMAGES, VECTORS = Info((8, 8, 1), 4, 17), Info((5,), 4, 0)
-CASES = {"mlp": (IMAGES, "mlp"), "conv": (IMAGES, "conv"), "vectors": (VECTORS, "mlp")}
+CASES = {
+    "mlp": (IMAGES, "mlp", "bernoulli"),
+    "conv": (IMAGES, "conv", "gaussian"),
+    "vectors": (VECTORS, "mlp", "bernoulli"),
+}
 Y = np.arange(6) % 4
 
 
@@ -30,8 +34,8 @@ def examples(info, number=6):
 @pytest.fixture(scope="module", params=CASES)
 def case(request):
     """Data and net, a model with parameters, and examples."""
-    info, net = CASES[request.param]
-    model = m1m2(None, info, net=net, alpha=0.7, **SIZES)
+    info, net, pixels = CASES[request.param]
+    model = m1m2(None, info, net=net, pixels=pixels, alpha=0.7, **SIZES)
     x = examples(info)
     params = compiled(model.init)(jax.random.key(0), x, Y)
     names = ("loss", "class_log_density", "log_density", "log_density_estimate", "sample")
@@ -44,12 +48,12 @@ def case(request):
 
 
 def test_the_loss_is_the_sum_of_the_papers_terms(case):
-    (info, net), model, params, x = case
+    (info, net, pixels), model, params, x = case
     batch = Batch(x[:4], jnp.asarray(Y[:4]), x[4:], x[4:])
     key = jax.random.key(3)
     loss, metrics = model.loss(params, batch, key, 0)
 
-    bottom = build_m1(info, net, SIZES["hidden"], 3)
+    bottom = build_m1(info, net, SIZES["hidden"], 3, pixels)
     top = build_m2(4, SIZES["class_hidden"], 3, 2)
 
     @compiled
@@ -73,8 +77,8 @@ def test_the_loss_is_the_sum_of_the_papers_terms(case):
 
 
 def test_m1_is_trained_by_its_own_bound_alone(case):
-    (info, net), _, params, x = case
-    model = m1m2(None, info, net=net, **SIZES)
+    (info, net, pixels), _, params, x = case
+    model = m1m2(None, info, net=net, pixels=pixels, **SIZES)
     batch = Batch(x[:4], jnp.asarray(Y[:4]), x[4:], x[4:])
 
     @compiled
@@ -99,14 +103,14 @@ def test_the_bound_is_below_the_estimate_and_a_function_of_the_example_alone(cas
 
 
 def test_a_class_is_told_by_the_classifier_at_the_mean_of_the_features(case):
-    (info, _), model, params, x = case
+    (info, *_), model, params, x = case
     table = np.asarray(model.class_log_density(params, x))
     assert table.shape == (6, info.num_classes)
     np.testing.assert_allclose(table, log_softmax(table, axis=1), atol=1e-5)
 
 
 def test_samples_are_examples_of_their_class_and_means_at_temperature_zero(case):
-    (info, _), model, params, _ = case
+    (info, *_), model, params, _ = case
     labels = jnp.array([0, 1, 1])
     sampled, again, cold, other = (
         model.sample(params, jax.random.key(seed), labels, temperature)

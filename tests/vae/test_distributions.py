@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from flowgmm_jax.vae.distributions import Gaussian, Pixels, log_normalizer
+from flowgmm_jax.vae.distributions import Gaussian, GaussianPixels, Pixels, log_normalizer
 
 LOGITS = np.array([-300.0, -5.0, -0.02, -0.005, 0.0, 0.005, 0.02, 5.0, 300.0])
 
@@ -54,3 +54,16 @@ def test_gaussians_agree_with_scipy_and_their_draws():
         z = q.at(jax.random.normal(jax.random.key(0), (100_000, 5, 2)))
         log_ratio = q.log_prob(z) - stats.norm.logpdf(z).sum(-1)
         np.testing.assert_allclose(q.kl_to_standard_normal(), log_ratio.mean(0), rtol=0.02)
+
+
+def test_gaussian_pixels_agree_with_scipy_and_their_draws():
+    rng = np.random.default_rng(0)
+    mean, x = rng.normal(size=(2, 3, 2, 2, 1))
+    log_scale = rng.normal(size=(2, 2, 1))
+    with jax.enable_x64(True):
+        exact = stats.norm(mean, np.exp(log_scale)).logpdf(x).sum((1, 2, 3))
+        pixels = GaussianPixels(jnp.asarray(mean), jnp.asarray(log_scale))
+        np.testing.assert_allclose(pixels.log_prob(x), exact)
+        many = GaussianPixels(jnp.broadcast_to(mean[0], (2000, 2, 2, 1)), pixels.log_scale)
+        standard = (many.draw(jax.random.key(0)) - mean[0]) / np.exp(log_scale)
+    assert stats.kstest(np.ravel(standard), "norm").pvalue > 1e-3
