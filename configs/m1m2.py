@@ -18,8 +18,8 @@ held-out training images, one run each:
     bernoulli  20       10     crop   82.2 86.5
     bernoulli  2        1      none   88.0 90.0
     bernoulli  2        1      crop   82.8 86.5 86.0 86.8
-    gaussian   2        1      none   92.5, and no further (if the noise starts at half the range: 88.2 90.5
-                                      90.8)
+    gaussian   2        1      none   92.5, stopped; 88.2 90.5 90.8 of 1,500 if the noise of the
+                                      pixels starts at half of their range
 
     python train.py --config=m1m2 --config.data.validation=400 --config.train.steps=1000
 
