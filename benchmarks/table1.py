@@ -171,17 +171,22 @@ def measured(config: ConfigDict, workdir: Path, seconds: float) -> Result:
     Args:
       seconds: after which it is stopped.
     """
-    # SIGTERM, after which training saves its state; it raises Stopped.
-    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))
+    is_spent = threading.Event()
+
+    def stop() -> None:
+        is_spent.set()
+        os.kill(os.getpid(), signal.SIGTERM)  # after which training saves its state: Stopped
+
+    timer = threading.Timer(seconds, stop)
     timer.daemon = True
     handler = signal.signal(signal.SIGTERM, _stop)  # of all that is not training
     try:
         if seconds < threading.TIMEOUT_MAX:
             timer.start()
         result = train(config, workdir)
-    except Stopped as stopped:
-        if stopped.exit_code == 128 + signal.SIGINT:
-            raise
+    except Stopped:
+        if not is_spent.is_set():
+            raise  # by a signal of somebody else
         return {"not_run": "begun when the budget was spent"}
     except FloatingPointError as error:
         return {"not_run": f"failed: {error}"}

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import signal
 import sys
 import time
@@ -175,6 +176,14 @@ def test_a_run_stops_when_the_budget_is_spent(table1, tmp_path, monkeypatch):
     found = table1.measured(None, tmp_path, seconds=0.1)
     assert found["not_run"] == "begun when the budget was spent"
     assert signal.getsignal(signal.SIGTERM) == handler
+
+
+def test_a_signal_of_somebody_else_ends_the_script(table1, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        table1, "train", lambda config, workdir: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    with pytest.raises(table1.Stopped):
+        table1.measured(None, tmp_path, seconds=1000)
 
 
 def test_table_2_measures_finished_runs(record, table1, tmp_path):
