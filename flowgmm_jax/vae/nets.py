@@ -104,7 +104,7 @@ class GaussianPixelNet(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array) -> GaussianPixels:
         half = self.levels / 2
-        mean = half * (1 + self.body(z).reshape(len(z), *self.shape))
+        mean = half * (1 + self.body(z).reshape(z.shape[0], *self.shape))
         raw = self.param("log_scale", nn.initializers.zeros, self.shape)
         return GaussianPixels(mean, math.log(half / 4) + _bounded(raw))
 
