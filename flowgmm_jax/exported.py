@@ -91,7 +91,8 @@ def export(path: str | Path, model: Model, params: Params) -> None:
 
     Args:
       path: of the file.
-      model, params: from ``load``, ``fit`` or ``build``.
+      model: from ``load``, ``fit`` or ``build``.
+      params: its parameters.
 
     Raises:
       InputError: if the file exists, or for a column so far from 0 that float32 would lose it.

@@ -164,7 +164,8 @@ def coupled(
     Args:
       given: ``(kept, only_changed) -> Bijector``, that map; it is the identity, and has a
         log-determinant of 0, where ``only_changed`` makes its parameters zero, on zeros.
-      partition, parity: as in ``affine_coupling``.
+      partition: as in ``affine_coupling``.
+      parity: as there.
       name: of the layer.
     """
 
