@@ -1,5 +1,7 @@
 """Texts: read, embedded once, and taken as any vectors are."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -52,7 +54,7 @@ def test_what_is_no_file_of_texts_is_one_line(tmp_path, capsys, content, message
 
 
 def test_the_extra_is_named(files, capsys, monkeypatch):
-    monkeypatch.setattr(text.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SystemExit, match="2"):
         text.main([str(files / "out"), str(files / "train.tsv")])
     assert 'pip install "flowgmm_jax[text]"' in capsys.readouterr().err
