@@ -86,15 +86,14 @@ def test_derivatives_of_both_modes_and_orders_agree(case):
     @compiled
     def derivatives(x):
         _, slope = jax.jvp(density, (x,), (dx,))
-        again = jax.grad(jax.checkpoint(density))(x)
-        return *jax.jvp(jax.grad(density), (x,), (dx,)), slope, again
+        return jax.grad(density)(x), slope, jax.grad(jax.checkpoint(density))(x)
 
-    gradient, product, slope, again = derivatives(x[0])
+    gradient, slope, again = derivatives(x[0])
     np.testing.assert_allclose(again, gradient, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(slope, np.vdot(gradient, dx), rtol=1e-3)
-    assert np.isfinite(product).all()
     if model.infill:
-        return  # its Hessian takes long to compile
+        return  # its second derivatives take long to compile
+    _, product = compiled(lambda x: jax.jvp(jax.grad(density), (x,), (dx,)))(x[0])
     hessian = compiled(jax.hessian(density))(x[0])
     expected = np.tensordot(hessian, dx, axes=dx.ndim)
     np.testing.assert_allclose(product, expected, rtol=1e-3, atol=1e-3)
