@@ -23,7 +23,6 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,13 +96,19 @@ def product_rates(side: int, least: float) -> dict[str, float]:
     return rates
 
 
+def flops_of(config: ConfigDict) -> float:
+    """FLOPs of a device in a step; nothing is computed."""
+    train_steps, first_state, data = made_up.training(config)
+    state = made_up.shape_of_state(first_state)
+    return cost(train_steps, state, data, config.seed, config.train.steps_per_call).flops
+
+
 def measure(config: ConfigDict, flops: float, least: float) -> Row:
-    """One row; ``flops`` are a device's in a step, counted if they are 0."""
+    """One row; ``flops`` are a device's in a step."""
     train_steps, first_state, data = made_up.training(config)
     state = made_up.on_devices(first_state)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // jax.device_count()
     count, seed = jnp.int32(config.train.steps_per_call), jnp.int32(config.seed)
-    flops = flops or cost(train_steps, state, data, seed, count).flops
 
     lowered = train_steps.lower(state, data, seed, count)
     begun = time.perf_counter()
@@ -135,10 +140,12 @@ def measure(config: ConfigDict, flops: float, least: float) -> Row:
     }
 
 
-def attempt(config: Callable[[], ConfigDict], flops: float, least: float) -> Row:
-    """``measure``, or why there is no row."""
+def attempt(spec: str, small: bool, overrides: dict[str, Any], least: float) -> Row:
+    """A row, or why there is none."""
     try:
-        return measure(config(), flops, least)
+        # What a change computes again is not counted.
+        flops = flops_of(configured(spec, small, {}))
+        return measure(configured(spec, small, overrides), flops, least)
     except InputError as error:
         return {"not_run": str(error)}
     except Exception as error:
@@ -202,15 +209,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = read_json(flags.json)["rows"] if flags.json and flags.json.exists() else []
     here = record.circumstances() | {"scale": scale}
     mine = [row for row in found if (row["hardware"], row["scale"]) == (here["hardware"], scale)]
-    flops = {row["config"]: row["flops_of_step"] for row in mine if "not_run" not in row}
     done = {(row["config"], row["change"]) for row in mine}
     rates = product_rates(side, least)
     for spec, name, overrides in rows(flags.only, small):
         if (spec, name) in done or time.monotonic() > deadline:
             continue
-        row = attempt(partial(configured, spec, small, overrides), flops.get(spec, 0.0), least)
+        row = attempt(spec, small, overrides, least)
         if "not_run" not in row:
-            flops[spec] = row["flops_of_step"]
             row["product_flops_per_second"] = rates[row["precision"]]
         # The allocator's, of all rows until now, and of the process: it cannot be set back.
         row["peak_bytes"] = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")

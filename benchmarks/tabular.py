@@ -25,11 +25,11 @@ import json
 import time
 import warnings
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import record
+from few_labels import Split, calibration, labelled
 from sklearn import datasets
 from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest
 from sklearn.linear_model import LogisticRegression
@@ -45,27 +45,16 @@ import flowgmm_jax as fg
 from flowgmm_jax import FlowGMMClassifier
 from flowgmm_jax.compilation import keep_compiled_programs
 from flowgmm_jax.density import bits_per_dim
-from flowgmm_jax.evaluation.calibration import fit_temperature, scores
+from flowgmm_jax.evaluation.calibration import scores
 from flowgmm_jax.files import write_json, write_text
 
 LABELS = {"digits": 50, "breast_cancer": 20, "wine": 20}
 OF_FILES = {"magic_20": 20, "magic_200": 200, "letter": 260, "penbased": 100, "satimage": 60}
-FIT_EXAMPLES = 1000
 SPREAD_ROWS = 10_000  # that label spreading is given at most, since it holds a graph of them
 NOVELTY_SPLITS = 3
 
 
 Results = dict[str, dict[str, dict[str, float]]]  # of tables, of splits, of measures
-
-
-class Split(NamedTuple):
-    """A table, split: x (N, D), y (N,) -1 where there is no label, hidden (N,) all labels; test."""
-
-    x: np.ndarray
-    y: np.ndarray
-    hidden: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
 
 
 def load(name: str, data: Path | None) -> tuple[np.ndarray, np.ndarray]:
@@ -77,15 +66,11 @@ def load(name: str, data: Path | None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_split(x: np.ndarray, hidden: np.ndarray, labels: int, seed: int) -> Split:
-    """Split number ``seed``; the first classes get the remainder of the labels."""
+    """Split number ``seed``."""
     x, x_test, hidden, y_test = train_test_split(
         x, hidden, test_size=0.25, stratify=hidden, random_state=seed
     )
-    rng, classes = np.random.default_rng(seed), hidden.max() + 1
-    y = np.full_like(hidden, -1)
-    for k in range(classes):
-        count = labels // classes + (k < labels % classes)
-        y[rng.permutation(np.flatnonzero(hidden == k))[:count]] = k
+    y = labelled(hidden, labels, np.random.default_rng(seed))
     return Split(x, y, hidden, x_test, y_test)
 
 
@@ -95,20 +80,10 @@ def flowgmm(split: Split, seed: int) -> dict[str, float]:
     model = FlowGMMClassifier(random_state=seed).fit(split.x, split.y)
     posterior = model.predict_log_proba(split.x_test)
     seconds = time.monotonic() - started
-    unseen = np.flatnonzero(split.y < 0)
-    unseen = np.random.default_rng(seed).permutation(unseen)[:FIT_EXAMPLES]
-    # An offset of 0: the temperature divides the log-odds of the posterior, class weights included.
-    temperature = fit_temperature(
-        model.predict_log_proba(split.x[unseen]), np.zeros(1), split.hidden[unseen]
-    )
     dimension = split.x.shape[1]
-    before, after = (scores(posterior / t, split.y_test) for t in (1.0, temperature))
     return {
-        "flowgmm": before["accuracy"],
-        "nll": before["nll"],
-        "ece": before["ece"],
-        "nll_temperature": after["nll"],
-        "ece_temperature": after["ece"],
+        "flowgmm": scores(posterior, split.y_test)["accuracy"],
+        **calibration(model, split, seed),
         "bits_per_dim": float(bits_per_dim(model.score_samples(split.x_test).mean(), dimension)),
         "seconds": seconds,
     }

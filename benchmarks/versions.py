@@ -20,11 +20,12 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import record
 from packaging.requirements import Requirement
+from record import ROOT
 
 from flowgmm_jax.files import write_text
 
-ROOT = Path(__file__).parents[1]
 SHOWN = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "pandas", "scikit-learn")
 PYTHONS = [f"python3.{minor}" for minor in (14, 13, 12, 11)]
 EXAMPLE = """
@@ -119,15 +120,13 @@ def measure(end: End, wheel: Path, tests: list[str]) -> dict[str, str | int]:
         }
 
 
-def table(rows: list[dict[str, str | int]], command: str) -> str:
-    """A page of Markdown."""
-    cells = [list(rows[0]), ["---"] * len(rows[0]), *[list(row.values()) for row in rows]]
-    lines = [" | ".join(map(str, row)) for row in cells]
-    body = "\n".join(f"| {line} |" for line in lines)
+def page(rows: list[dict[str, str | int]], command: str) -> str:
+    """The ends as a page of Markdown."""
+    table = record.table(list(rows[0]), [list(map(str, row.values())) for row in rows])
     return (
         "# The ends of the versions\n\nThe oldest end has the lower bound of every dependency, the "
-        f"newest what pip finds. Deprecations of\nour own code are errors.\n\n{body}\n\n"
-        f"`{command}`\n"
+        "newest what pip finds. Deprecations of\nour own code are errors.\n\n"
+        f"{table}\n`{command}`\n"
     )
 
 
@@ -148,7 +147,7 @@ def main() -> None:
         (wheel,) = Path(folder).glob("*.whl")
         rows = [measure(end, wheel, arguments.tests) for end in ends]
     command = " ".join(["python benchmarks/versions.py", str(arguments.output), *arguments.tests])
-    write_text(arguments.output, table(rows, command))
+    write_text(arguments.output, page(rows, command))
     print(arguments.output.read_text())
 
 

@@ -1,4 +1,4 @@
-"""The error of bad input, which the command line shows as one line."""
+"""Errors that people can mend, as one line."""
 
 import importlib.util
 
@@ -8,6 +8,11 @@ class InputError(ValueError):
 
     The message is one line that names it, what was found and what was expected.
     """
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line; its type if it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def require(module: str, extra: str) -> None:

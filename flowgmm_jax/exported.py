@@ -24,7 +24,7 @@ import numpy as np
 from flowgmm_jax.data import preprocessing
 from flowgmm_jax.data.base import Info
 from flowgmm_jax.data.preprocessing import Preprocessing
-from flowgmm_jax.errors import InputError, require
+from flowgmm_jax.errors import InputError, first_line, require
 from flowgmm_jax.files import write_new
 from flowgmm_jax.models.base import Model, Params
 
@@ -158,7 +158,6 @@ def open_exported(path: str | Path) -> Exported:
             preprocessing=takes.preprocessing and preprocessing.from_json(takes.preprocessing),
         )
     except Exception as error:  # of a damaged archive, or a version of JAX that cannot read it
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"{path}: expected a file of fg.export ({reason})") from error
+        raise InputError(f"{path}: expected a file of fg.export ({first_line(error)})") from error
     call = jax.jit(program.call)
     return Exported(lambda x: call(jnp.asarray(x, takes.dtype)), takes)

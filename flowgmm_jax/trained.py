@@ -92,7 +92,7 @@ def _model_of(config_json: str, facts_json: str) -> Model:
     compiled = {name: jax.jit(f) for name in functions if (f := getattr(model, name))}
     if model.infill:
         compiled["infill"] = jax.jit(model.infill, static_argnames="draws")
-    return _takes_raw(guarded(model._replace(**compiled), info), facts)
+    return _takes_raw(guarded(model._replace(**compiled)), facts)
 
 
 def restore_newest(workdir: Path, like: Any, config: ConfigDict) -> Any:

@@ -76,9 +76,7 @@ def test_the_table_is_measured_once(tmp_path, capsys):
 
 def test_what_cannot_be_measured_says_why(tmp_path):
     accelerator = importlib.import_module("accelerator")
-    found = accelerator.attempt(
-        lambda: accelerator.configured("digits", True, {"train.batch_labeled": 7}), 0.0, 0.0
-    )
+    found = accelerator.attempt("digits", True, {"train.batch_labeled": 7}, 0.0)
     assert found["not_run"].startswith("config.train.batch_labeled is 7, which 2 devices")
 
 

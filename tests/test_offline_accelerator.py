@@ -30,7 +30,7 @@ def scripts(monkeypatch):
     """Scripts import their neighbours."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     yield
-    for name in ("offline_accelerator", "pieces", "record"):
+    for name in ("offline_accelerator", "jobs", "pieces", "record"):
         sys.modules.pop(name, None)
 
 
@@ -45,6 +45,11 @@ def offline(monkeypatch):
 @pytest.fixture
 def pieces():
     return importlib.import_module("pieces")
+
+
+@pytest.fixture
+def listing():
+    return importlib.import_module("jobs")
 
 
 def stop_in_training(to_the_end):
@@ -109,8 +114,8 @@ def test_a_training_goes_on_at_the_next_stay(offline, pieces, tmp_path, monkeypa
     assert np.isfinite(model.log_density(params, np.zeros((2, 2), np.float32))).all()
 
 
-def test_without_a_budget_nothing_is_begun(offline, tmp_path):
-    jobs = offline.make_jobs(JOBS, "")
+def test_without_a_budget_nothing_is_begun(offline, listing, tmp_path):
+    jobs = listing.make_jobs(JOBS, "")
     assert offline.run(tmp_path, jobs, "", time.monotonic() - 1, tmp_path) == []
 
 
@@ -136,11 +141,11 @@ def test_what_is_too_large_is_not_carried(offline, pieces, tmp_path, capsys):
     assert names == {"metadata", "ema_params.bin"}
 
 
-def test_the_default_jobs_are_jobs_and_their_tests_are_there(offline):
-    assert [job.name for job in offline.read_jobs(None)] == [
+def test_the_default_jobs_are_jobs_and_their_tests_are_there(listing):
+    assert [job.name for job in listing.read_jobs(None)] == [
         "tests", "accelerator", "mnist_1k", "cifar10_4k",
     ]  # fmt: skip
-    assert [name for name in offline.DEVICE_TESTS if not (ROOT / name).exists()] == []
+    assert [name for name in listing.DEVICE_TESTS if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize(
@@ -151,9 +156,9 @@ def test_the_default_jobs_are_jobs_and_their_tests_are_there(offline):
         ({"name": "a", "config": "digit"}, "--config=digit is no experiment"),
     ],
 )
-def test_a_bad_job_is_one_line(offline, entry, message):
+def test_a_bad_job_is_one_line(listing, entry, message):
     with pytest.raises(InputError, match=message):
-        offline.make_jobs([entry], "jobs.json")
+        listing.make_jobs([entry], "jobs.json")
 
 
 def test_a_folder_that_is_not_empty_stays_as_it_is(offline, tmp_path):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flowgmm_jax.errors import InputError
+from flowgmm_jax.errors import InputError, first_line
 
 ROLES = ("x_train", "y_train", "x_test", "y_test")
 _KINDS = {
@@ -69,7 +69,7 @@ def open_arrays(path: Path) -> Iterator[Arrays]:
     except Exception as error:  # a damaged file can raise almost anything
         raise InputError(
             f"{path}: expected {kind} x_train, y_train and, both or neither, x_test and y_test "
-            f"({_first_line(error)})"
+            f"({first_line(error)})"
         ) from error
 
 
@@ -95,7 +95,3 @@ def _by_role(names, read: Callable[[str], np.ndarray]) -> Arrays:
 def _map(file: Path) -> np.ndarray:
     # As a plain array, whose examples are faster to iterate over than those of a memmap.
     return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

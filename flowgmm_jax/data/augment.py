@@ -124,14 +124,15 @@ def view(transforms: Sequence[View], levels: int, to_float: View = dequantize) -
     The random numbers of the transforms do not depend on ``to_float``.
     """
 
+    if not transforms and not levels:  # nothing is random: a program without keys
+        return lambda key, x: x
+
     def apply(key, x):
         *keys, key_noise = jax.random.split(key, len(transforms) + 1)
         for transform, key_i in zip(transforms, keys, strict=True):
             x = transform(key_i, x)
         return to_float(key_noise, x) if levels else x
 
-    if not transforms and not levels:  # nothing is random: a program without keys
-        return lambda key, x: x
     return apply
 
 

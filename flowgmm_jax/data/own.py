@@ -56,10 +56,9 @@ def load_file(data: ConfigDict) -> Dataset:
     Args:
       data: ``config.data``. ``data_dir`` is a .npz file, a folder of .npy files, a .csv, .tsv or
         .parquet file, or a folder with train.csv (or .tsv, .parquet) and, if there is a test set,
-        test.csv. A .npz file and
-        tables are read into memory. The .npy files are mapped: they need not fit in memory if they
-        are uint8 images, or vectors, which are then standardised into the cache, and if there is a
-        test set; they must not change in a run.
+        test.csv. A .npz file and tables are read into memory. The .npy files are mapped: they need
+        not fit in memory if they are uint8 images, or vectors, which are then standardised into the
+        cache, and if there is a test set; they must not change in a run.
 
     Raises:
       FileNotFoundError: there is no such file or folder.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from flowgmm_jax.data.columns import Column, codes_of, kinds_of
-from flowgmm_jax.errors import InputError
+from flowgmm_jax.errors import InputError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,8 +100,7 @@ def read_frame(path: Path, label: str = "", has_class: bool = False) -> "pd.Data
     except InputError:
         raise
     except Exception as error:  # of pandas, or of the bytes of the file
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"{path}: cannot be read as a table ({reason})") from error
+        raise InputError(f"{path}: cannot be read as a table ({first_line(error)})") from error
     if twice := frame.columns[frame.columns.duplicated()].tolist():
         raise InputError(f"{path}: two columns are called {twice[0]!r}: expected different names")
     return frame

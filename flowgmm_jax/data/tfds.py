@@ -17,7 +17,7 @@ from tqdm import tqdm
 from flowgmm_jax.data import cache
 from flowgmm_jax.data.arrays import open_arrays
 from flowgmm_jax.data.base import Dataset, ExamplesAndLabels, Info
-from flowgmm_jax.errors import InputError
+from flowgmm_jax.errors import InputError, first_line
 
 INFO = {
     "mnist": Info((28, 28, 1), 10, 256),
@@ -157,9 +157,9 @@ def _reading(records: list[Path]) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the readers' errors have no common type
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(
-            f"{', '.join(map(str, records))}: cannot be read, damaged or incomplete ({reason})"
+            f"{', '.join(map(str, records))}: cannot be read, damaged or incomplete "
+            f"({first_line(error)})"
         ) from error
     finally:
         logger.setLevel(level)

@@ -46,6 +46,13 @@ class ScaleAndShift(nn.Module):
         return self.bound * jnp.tanh(rescale) * jnp.tanh(raw), shift
 
 
+def _dense_layers(x: jax.Array, widths: tuple[int, ...], dtype: Any) -> jax.Array:
+    """Hidden layers of a fully connected network."""
+    for width in widths:
+        x = nn.silu(nn.Dense(width, dtype=dtype)(x))
+    return x
+
+
 class MLP(nn.Module):
     """Fully connected: (B, D) -> two arrays (B, features)."""
 
@@ -56,9 +63,8 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        for width in self.hidden:
-            x = nn.silu(nn.Dense(width, dtype=self.dtype)(x))
-        return ScaleAndShift(self.features, self.bound)(x)
+        h = _dense_layers(x, self.hidden, self.dtype)
+        return ScaleAndShift(self.features, self.bound)(h)
 
 
 class DenseNet(nn.Module):
@@ -70,10 +76,9 @@ class DenseNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        for width in self.hidden:
-            x = nn.silu(nn.Dense(width, dtype=self.dtype)(x))
-        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        return nn.Dense(self.outputs, kernel_init=nn.initializers.zeros)(x)
+        h = _dense_layers(x, self.hidden, self.dtype)
+        h = h.astype(jnp.promote_types(h.dtype, jnp.float32))
+        return nn.Dense(self.outputs, kernel_init=nn.initializers.zeros)(h)
 
 
 class Conv3x3(nn.Module):

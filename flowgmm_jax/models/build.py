@@ -216,4 +216,4 @@ def build(config: ConfigDict, info: Info | None = None) -> Model:
 def _build(config_json: str, info: Info) -> Model:
     config = FrozenConfigDict(json.loads(config_json))
     model = MODELS[config.model](config, info, **config.get(config.model, {}))
-    return guarded(model, info)._replace(config=config)
+    return guarded(model._replace(info=info, config=config))

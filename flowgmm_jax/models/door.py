@@ -20,23 +20,23 @@ from flowgmm_jax.models.base import Model, Params
 from flowgmm_jax.models.infill import DRAWS
 
 
-def guarded(model: Model, info: Info) -> Model:
+def guarded(model: Model) -> Model:
     """The model with functions that check what they are given.
 
-    Examples x are (B, *info.shape), real numbers of any type: integers and truth values are taken
+    Examples x are (B, *model.shape), real numbers of any type: integers and truth values are taken
     at the centres of their bins if they are images, numbers of less than 32 bits as float32. B may
     be 0. Parameters are taken in the precision of the examples if that is higher than their own.
     Labels of ``sample`` are integers 0 to K - 1, in an array or a list; under ``jit``, where they
     cannot be seen, the sample of another label is NaN.
 
     Args:
-      model: of examples of any batch size.
-      info: shape, classes and grey levels of the data.
+      model: of examples of any batch size; its ``info`` says what they are.
 
     Returns:
       A model whose functions raise InputError, in one line, for anything else, and warn of images
       that seem to be scaled to [0, 1].
     """
+    info = model.info
 
     def of_examples(function: Callable | None) -> Callable | None:
         def checked(params, x):
@@ -84,7 +84,6 @@ def guarded(model: Model, info: Info) -> Model:
         return jnp.where(is_class.reshape(-1, *[1] * (x.ndim - 1)), filled, jnp.nan)
 
     return model._replace(
-        info=info,
         init=init,
         class_log_density=of_examples(model.class_log_density),
         log_density=of_examples(model.log_density),

@@ -7,7 +7,6 @@ import pytest
 from helpers import compiled, make_config, perturbed
 
 import flowgmm_jax as fg
-from flowgmm_jax.data.base import Info
 from flowgmm_jax.errors import InputError
 from flowgmm_jax.models.door import guarded
 
@@ -142,12 +141,11 @@ def test_image_models_have_forward_derivatives(image):
 
 def test_known_pixels_are_truth_values_that_broadcast(image):
     model, params = image
-    info = Info((8, 8, 1), 10, 17)
 
     def fill(params, key, x, is_known, labels, draws):
         return jnp.where(is_known, x, -1.0)
 
-    infill = guarded(model._replace(infill=fill), info).infill
+    infill = guarded(model._replace(infill=fill)).infill
     upper = np.arange(8)[:, None, None] < 4
     filled = infill(params, jax.random.key(0), X, upper, [0, 1, 2])
     np.testing.assert_array_equal(filled[:, :4], X[:, :4] + np.float32(0.5))
